@@ -1,0 +1,125 @@
+"""The agreement: the signed records from demand to confirm as one bundle that proves itself.
+
+    bundle = {records: [demand, offer, accept, confirm], attestations: [record, …], type: "agreement", v: 1}
+
+Nothing else is needed to check it: no network, no account, no clock. The times in it are the parties' own claims, so
+they are compared with each other and never with today. PROTOCOL §8.6
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from intentcast_protocol.constraint import Judgement
+from intentcast_protocol.demand import Demand, read_demand
+from intentcast_protocol.encoding import decode, encode
+from intentcast_protocol.errors import IntentcastError, InvalidMessage
+from intentcast_protocol.identity import Id
+from intentcast_protocol.limits import ACCEPT_LIFE, MAX_BUNDLE, MAX_SKEW
+from intentcast_protocol.offer import Offer, read_offer
+from intentcast_protocol.record import VERSION, Record, Verified, from_wire, verify
+from intentcast_protocol.terms import Term, check_acceptance
+
+_CODE = "invalid.agreement.malformed"
+_PARTS: Final = ("demand", "offer", "accept", "confirm")
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """What a verified bundle says."""
+
+    id: Id
+    demand: Demand
+    offer: Offer
+    accepted: int
+    confirmed: int
+    terms: Term
+    judgement: Judgement
+    witnesses: tuple[bytes, ...] = ()
+
+
+def bundle(demand: Record, offer: Record, accept: Record, confirm: Record) -> bytes:
+    """Put an agreement's records together, byte for byte as signed. PROTOCOL §8.6"""
+    records = [part.wire() for part in (demand, offer, accept, confirm)]
+    return encode({"v": VERSION, "type": "agreement", "records": records, "attestations": []})
+
+
+def verify_agreement(data: bytes) -> Agreement:
+    """Prove an agreement from its bytes alone.
+
+    Checks every signature, that the four records name each other and the same two parties, that each came before the
+    moment it had to, that the total adds up and that the vendor accepted the person's terms. Raises InvalidMessage
+    with the first thing that is wrong. PROTOCOL §8.7
+    """
+    demand, offer, accept, confirm = _records(data)
+    try:
+        wanted, offered = read_demand(demand), read_offer(offer)
+        terms = check_acceptance(wanted.terms, offer.body.get("termsAccepted"))
+    except IntentcastError as error:
+        raise InvalidMessage(_CODE, str(error)) from error
+    names_each_other = (
+        offer.body["demand"] == demand.id
+        and accept.body.get("demand") == demand.id
+        and accept.body.get("offer") == offer.id
+        and confirm.body.get("accept") == accept.id
+    )
+    same_parties = (
+        demand.author == offer.to == accept.author == confirm.to
+        and offer.author == accept.to == confirm.author
+        and offer.session == accept.session == confirm.session
+        and demand.author != offer.author
+    )
+    if not names_each_other or not same_parties:
+        raise InvalidMessage("invalid.agreement.mismatch")
+    # Each side numbers its own messages, so an older message cannot be presented as the newer one.
+    if (offer.seq or 0) >= (confirm.seq or 0):
+        raise InvalidMessage("invalid.agreement.mismatch", "the confirm is numbered before the offer")
+    if not offered.firm:
+        raise InvalidMessage("invalid.agreement.mismatch", "the offer was indicative")
+    _check_times(demand, offer, accept, confirm)
+    return Agreement(
+        id=confirm.id,
+        demand=wanted,
+        offer=offered,
+        accepted=accept.created,
+        confirmed=confirm.created,
+        terms=terms,
+        judgement=wanted.judge(offer.body),
+    )
+
+
+def _records(data: bytes) -> list[Verified]:
+    try:
+        value = decode(data, max_size=MAX_BUNDLE)
+    except InvalidMessage as error:
+        raise InvalidMessage(_CODE, str(error)) from error
+    if not isinstance(value, dict) or value.keys() != {"v", "type", "records", "attestations"}:
+        raise InvalidMessage(_CODE, "not a bundle")
+    parts = value["records"]
+    if (
+        value["v"] != VERSION
+        or value["type"] != "agreement"
+        or not isinstance(parts, list)
+        or len(parts) != len(_PARTS)
+    ):
+        raise InvalidMessage(_CODE, "not a bundle of this version")
+    if value["attestations"] != []:
+        raise InvalidMessage("refused.feature.later", "attestations")
+    records = [verify(from_wire(part)) for part in parts]
+    if tuple(record.type for record in records) != _PARTS:
+        raise InvalidMessage(_CODE, f"the records are {', '.join(_PARTS)}, in this order")
+    return records
+
+
+def _check_times(demand: Verified, offer: Verified, accept: Verified, confirm: Verified) -> None:
+    late = "invalid.agreement.late"
+    if accept.created > offer.expires:
+        raise InvalidMessage(late, "the offer had lapsed when it was accepted")
+    if accept.created >= demand.expires:
+        raise InvalidMessage(late, "the demand had ended when the offer was accepted")
+    if confirm.created > accept.expires:
+        raise InvalidMessage(late, "the deadline to confirm had passed")
+    if accept.expires - accept.created > ACCEPT_LIFE:
+        raise InvalidMessage("invalid.agreement.mismatch", "the accept waited too long")
+    # Two clocks may differ, but not by more than the protocol lets a record be dated ahead.
+    if accept.created < offer.created - MAX_SKEW or confirm.created < accept.created - MAX_SKEW:
+        raise InvalidMessage("invalid.agreement.mismatch", "the records' times run backwards")
