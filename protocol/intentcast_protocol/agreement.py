@@ -96,7 +96,8 @@ def _records(data: bytes) -> list[Verified]:
         raise InvalidMessage(_CODE, "not a bundle")
     parts = value["records"]
     if (
-        value["v"] != VERSION
+        type(value["v"]) is not int  # True equals 1, and would be a second form of the same bundle
+        or value["v"] != VERSION
         or value["type"] != "agreement"
         or not isinstance(parts, list)
         or len(parts) != len(_PARTS)

@@ -6,7 +6,7 @@ PROTOCOL §6.2
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from math import cos, radians
+from math import asin, cos, degrees, radians, sin
 
 from intentcast_protocol.errors import InvalidMessage
 from intentcast_protocol.limits import MAX_CELL, MAX_CELLS
@@ -14,7 +14,7 @@ from intentcast_protocol.limits import MAX_CELL, MAX_CELLS
 _BASE32 = "0123456789bcdefghjkmnpqrstuvwxyz"
 _CELL = re.compile(rf"[{_BASE32}]{{1,{MAX_CELL}}}", re.ASCII)
 _COUNTRY = re.compile(r"[A-Z]{2}", re.ASCII)
-_EARTH = 111.32  # km a degree of latitude
+_EARTH = 110.5  # km a degree of latitude, where it is shortest, so that a circle is never covered too tightly
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,9 @@ def _cover(latitude: float, longitude: float, radius: float, length: int) -> Ite
     bits = length * 5
     height, width = 180 / 2 ** (bits // 2), 360 / 2 ** ((bits + 1) // 2)
     tall = radius / _EARTH
-    wide = radius / (_EARTH * max(cos(radians(latitude)), 0.01))
+    # A circle is widest a little poleward of its centre; one that holds a pole has every longitude.
+    ratio = sin(radians(min(tall, 90.0))) / max(cos(radians(latitude)), 1e-9)
+    wide = degrees(asin(ratio)) if ratio < 1 and abs(latitude) + tall < 90 else 180.0
     rows, columns = int(2 * tall / height) + 2, int(2 * wide / width) + 2
     if rows * columns > 1_024:
         # Far more than fit anyway; one cell too many says so.

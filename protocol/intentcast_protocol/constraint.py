@@ -13,7 +13,7 @@ from typing import Any, Literal
 from intentcast_protocol.errors import InvalidMessage
 from intentcast_protocol.limits import MAX_CONSTRAINTS
 from intentcast_protocol.quantity import convert, minor_digits, parse_decimal
-from intentcast_protocol.vocabulary import read_amount, read_text, read_unit
+from intentcast_protocol.vocabulary import read_amount, read_text, read_unit, visible
 
 _PATH = re.compile(r"@?[A-Za-z][A-Za-z0-9]{0,63}(?:\.@?[A-Za-z][A-Za-z0-9]{0,63}){0,7}", re.ASCII)
 _TOKEN = re.compile(r"\w+")
@@ -206,8 +206,12 @@ def _compare(constraint: Constraint, found: Any) -> Verdict:
         wanted_numbers = [_decimal(choice) for choice in choices]
         if any(choice is not None for choice in wanted_numbers):
             return _verdict(number in wanted_numbers)
-    if isinstance(found, dict) and "name" not in found:
+    if number is None and (constraint.unit or constraint.currency):
         return Verdict.UNKNOWN
+    if isinstance(found, dict):
+        stated = _decimal(found.get("value", found.get("price")))
+        if stated is not None or "name" not in found:
+            return Verdict.UNKNOWN
     return _verdict(_lower(_as_text(found)) in [_lower(choice) for choice in choices])
 
 
@@ -252,7 +256,7 @@ def _why(constraint: Constraint, name: str, found: Any, verdict: Verdict) -> str
     wanted = " to ".join(value) if constraint.op == "between" else ", ".join(value) if constraint.op == "in" else value
     words = {"eq": "", "in": "one of ", "ge": "at least ", "le": "at most ", "between": "", "like": "like "}
     asked = f"{words[constraint.op]}{wanted}{f' {unit}' if unit else ''}"
-    have = _as_text(found)[:80]
+    asked, have = visible(asked), visible(_as_text(found)[:80])
     if verdict is Verdict.UNKNOWN:
         return f"{name} {have} cannot be compared with {asked}"
     return f"{name} {have} {'is' if verdict is Verdict.MET else 'is not'} {asked}"

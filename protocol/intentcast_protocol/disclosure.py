@@ -58,6 +58,8 @@ def check_release(session: Session, attribute: str) -> None:
 
 def disclosure(session: Session, attributes: Mapping[str, str], purpose: str = "ServiceDelivery") -> dict[str, Any]:
     """Return the body of a disclose message; raises Refused for the first attribute that may not go. PROTOCOL §7.3"""
+    if purpose not in PURPOSES:
+        raise Refused("refused.disclosure.denied", f"{purpose[:60]} is no purpose of this protocol")
     for attribute, value in attributes.items():
         check_release(session, attribute)
         read_text(value, attribute, _CODE, 300)
@@ -66,9 +68,10 @@ def disclosure(session: Session, attributes: Mapping[str, str], purpose: str = "
 
 def read_disclosure(body: Mapping[str, Any]) -> dict[str, str]:
     """Read a disclose message's attributes; raises InvalidMessage. PROTOCOL §7.3"""
-    attributes = body.get("attributes")
+    purpose, attributes = body.get("purpose"), body.get("attributes")
     if (
-        body.get("purpose") not in PURPOSES
+        not isinstance(purpose, str)
+        or purpose not in PURPOSES
         or not isinstance(attributes, dict)
         or not attributes.keys() <= STAGES.keys()
     ):

@@ -38,7 +38,8 @@ def encode(value: Any) -> bytes:
 
 
 def _ordered(value: Any, depth: int) -> Any:
-    if value is None or isinstance(value, bool | str | bytes):
+    # Exact types: a subclass such as an enum's member is not what it prints as, and the packer would not take it.
+    if value is None or type(value) in (bool, str, bytes):
         return value
     if isinstance(value, int):
         if not -MAX_INT <= value <= MAX_INT:
@@ -49,7 +50,7 @@ def _ordered(value: Any, depth: int) -> Any:
     if isinstance(value, list | tuple):
         return [_ordered(item, depth + 1) for item in value]
     if isinstance(value, dict):
-        if not all(isinstance(key, str) for key in value):
+        if not all(type(key) is str for key in value):
             raise InvalidMessage(MALFORMED, "map key is not text")
         # Code-point order is UTF-8 byte order for every valid string.
         return {key: _ordered(value[key], depth + 1) for key in sorted(value)}
@@ -66,10 +67,12 @@ def decode(data: bytes, *, max_size: int = MAX_RECORD, max_nodes: int = MAX_NODE
     scan(data, max_nodes)
     try:
         value = msgpack.unpackb(data, raw=False, strict_map_key=True)
-        again = msgpack.packb(value, use_bin_type=True, strict_types=True)
     except (ValueError, UnicodeError) as error:
         raise InvalidMessage(MALFORMED, "not MessagePack") from error
-    if again != data:
+    # A buffer of the right size, compared in place: the packer's own default would cost 256 KiB for every record.
+    again = msgpack.Packer(use_bin_type=True, strict_types=True, autoreset=False, buf_size=len(data) + 16)
+    again.pack(value)
+    if again.getbuffer() != data:
         raise InvalidMessage(NOT_CANONICAL)
     return value
 
@@ -106,9 +109,10 @@ def scan(data: bytes, max_nodes: int = MAX_NODES) -> None:  # noqa: C901 (one lo
         at += size
         if left:
             left[-1] -= 1
+        # An empty map or array nests like any other, or what was read here could not be written again.
+        if len(left) >= MAX_DEPTH and (count or first in (0x80, 0x90)):
+            raise InvalidMessage(TOO_LARGE, f"nested more than {MAX_DEPTH} deep")
         if count:
-            if len(left) >= MAX_DEPTH:
-                raise InvalidMessage(TOO_LARGE, f"nested more than {MAX_DEPTH} deep")
             is_map = first in _MAP or 0x80 <= first < 0x90
             left.append(count * 2 if is_map else count)
             maps.append(is_map)

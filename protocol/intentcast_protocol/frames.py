@@ -197,8 +197,8 @@ def _array(data: bytes, most: int) -> list[Any]:
 def read_request(data: bytes, *, max_size: int = MAX_FRAME) -> Request:
     """Read one frame from an agent; raises InvalidMessage. The record inside a publish is unchecked. PROTOCOL §9.2"""
     match _array(data, max_size):
-        case ["hello", int(version)]:
-            return Hello(version)
+        case ["hello", version]:
+            return Hello(_number(version))
         case ["auth", req, bytes(payload), signature]:
             return Auth(_req(req), payload, _bytes(signature, 64))
         case ["publish", req, record]:
@@ -236,8 +236,8 @@ def request_number(data: bytes) -> int | None:
 def read_answer(data: bytes, *, max_size: int = MAX_FRAME) -> Answer:
     """Read one frame from a relay; raises InvalidMessage. Records are unchecked. PROTOCOL §9.3"""
     match _array(data, max_size):
-        case ["challenge", int(version), nonce, epoch]:
-            return Challenge(version, _bytes(nonce, 32), _bytes(epoch, 8))
+        case ["challenge", version, nonce, epoch]:
+            return Challenge(_number(version), _bytes(nonce, 32), _bytes(epoch, 8))
         case ["ack", req, value]:
             return Ack(_req(req), None if value is None else _number(value))
         case ["record", req, list(items)]:
@@ -324,8 +324,8 @@ def check_proof(auth: Auth, *, nonce: bytes, hosts: frozenset[str], now: int) ->
     value = decode(auth.payload, max_size=1_024, max_nodes=16)
     if not isinstance(value, dict) or value.keys() != {"v", "key", "nonce", "host", "created"}:
         raise InvalidMessage(code, "the proof has other fields")
-    key, host, created = value["key"], value["host"], value["created"]
-    if not isinstance(key, bytes) or len(key) != 32 or type(created) is not int or value["v"] != VERSION:
+    key, host, created, version = value["key"], value["host"], value["created"], value["v"]
+    if not isinstance(key, bytes) or len(key) != 32 or (type(created), type(version), version) != (int, int, VERSION):
         raise InvalidMessage(code, "the proof's fields are of the wrong type")
     if value["nonce"] != nonce:
         raise InvalidMessage(code, "another challenge")

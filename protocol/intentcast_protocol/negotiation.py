@@ -17,7 +17,7 @@ from intentcast_protocol.demand import Demand
 from intentcast_protocol.encoding import decode, encode
 from intentcast_protocol.errors import IntentcastError, InvalidMessage, Refused
 from intentcast_protocol.identity import Id, Key
-from intentcast_protocol.limits import ACCEPT_GRACE, ACCEPT_LIFE, MAX_AHEAD
+from intentcast_protocol.limits import ACCEPT_GRACE, ACCEPT_LIFE, MAX_AHEAD, MAX_SKEW
 from intentcast_protocol.offer import read_counter, read_offer
 from intentcast_protocol.record import SESSION_TYPES, Verified
 from intentcast_protocol.terms import ROSTER, Proffer, check_acceptance
@@ -139,9 +139,11 @@ class Session:
     chains: tuple[Chain, Chain] = (Chain(), Chain())  # the person's, the vendor's
     rounds: int = 0
     offer: Id | None = None  # the newest, standing or not
+    offer_created: int = 0
     offer_until: int = 0
     firm: bool = False
     accept: Id | None = None  # the newest, in force or not
+    accept_created: int = 0
     accept_until: int = 0
     accepted_offer: Id | None = None
     confirm: Id | None = None
@@ -266,7 +268,7 @@ def _apply(session: Session, actor: Actor, message: Verified, now: int) -> Appli
             return Applied(session)
     except (InvalidMessage, Refused) as error:
         return Applied(session, error)
-    return Applied(replace(after, state=target))
+    return Applied(tick(replace(after, state=target), now))
 
 
 def _check_first(session: Session, message: Verified) -> None:
@@ -280,16 +282,20 @@ def _check_first(session: Session, message: Verified) -> None:
 # Each guard returns the session with what the message states, None if it changes nothing, or raises.
 
 
-def _offer(session: Session, message: Verified, now: int) -> Session:
+def _offer(session: Session, message: Verified, _now: int) -> Session:
     offer = read_offer(message)
     check_acceptance(session.proffer, message.body.get("termsAccepted"))
     if offer.demand != session.demand:
         raise Refused("refused.record.replaced", "the offer answers another version of the demand")
-    if now > offer.expires:
-        raise Refused("refused.offer.late", "the offer lapsed on its way")
+    # An offer that lapsed on its way still ends the one before it, as it did for the vendor: `_apply` lets it lapse.
     return replace(
-        session, offer=message.id, offer_until=offer.expires, firm=offer.firm, vendor_name=offer.seller.name
-    )  # fmt: skip
+        session,
+        offer=message.id,
+        offer_created=offer.created,
+        offer_until=offer.expires,
+        firm=offer.firm,
+        vendor_name=offer.seller.name,
+    )
 
 
 def _counter(session: Session, message: Verified, now: int) -> Session:
@@ -315,7 +321,18 @@ def _accept(session: Session, message: Verified, now: int) -> Session:
         raise InvalidMessage(code, f"an accept waits at most {ACCEPT_LIFE // 3600} hours")
     if now > min(session.offer_until, message.expires) or message.created > session.offer_until:
         raise Refused("refused.offer.late")
-    return replace(session, accept=message.id, accept_until=message.expires, accepted_offer=session.offer)
+    # What `verify_agreement` would refuse must never be confirmed.
+    if message.created >= session.demand_expires:
+        raise Refused("refused.offer.late", "the demand has ended")
+    if message.created < session.offer_created - MAX_SKEW:
+        raise InvalidMessage("invalid.record.time", "the accept is dated before its offer")
+    return replace(
+        session,
+        accept=message.id,
+        accept_created=message.created,
+        accept_until=message.expires,
+        accepted_offer=session.offer,
+    )
 
 
 def _confirm(session: Session, message: Verified, _now: int) -> Session:
@@ -323,6 +340,8 @@ def _confirm(session: Session, message: Verified, _now: int) -> Session:
         raise Refused("refused.session.not-now", "no such accept")
     if message.created > session.accept_until:
         raise Refused("refused.offer.late", "the deadline to confirm has passed")
+    if message.created < session.accept_created - MAX_SKEW:
+        raise InvalidMessage("invalid.record.time", "the confirm is dated before its accept")
     return replace(session, confirm=message.id)
 
 

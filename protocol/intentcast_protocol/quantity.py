@@ -4,7 +4,7 @@ A number on the wire is text, so that 0.1 stays 0.1 and every language reads the
 """
 
 import re
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 
 DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]{0,14})(?:\.[0-9]{1,9})?", re.ASCII)
 
@@ -102,7 +102,10 @@ def money(value: Decimal, currency: str) -> str:
 
     Raises ValueError when the amount is too large to be written. PROTOCOL §3.3
     """
-    text = format(value.quantize(Decimal(1).scaleb(-minor_digits(currency)), "ROUND_HALF_UP"), "f")
+    try:
+        text = format(value.quantize(Decimal(1).scaleb(-minor_digits(currency)), "ROUND_HALF_UP"), "f")
+    except InvalidOperation as error:
+        raise ValueError("not an amount that can be written") from error
     if Decimal(text) == 0:
         text = text.removeprefix("-")
     parse_decimal(text)

@@ -147,7 +147,8 @@ def stamp(header: dict[str, object], bits: int, tries: Iterator[int] | None = No
     PROTOCOL §5.5
     """
     payload = encode({**header, "nonce": bytes(NONCE)})
-    at = payload.index(b"\xa5nonce\xc4\x08" + bytes(NONCE), len(encode(header["body"]))) + 8
+    # Where the nonce stands is counted, not searched for: a key somebody else chose may look like one.
+    at = len(encode({name: value for name, value in header.items() if name < "nonce"})) + 8
     head, tail = hashlib.sha256(payload[:at]), payload[at + NONCE :]
     limit = 1 << (256 - bits)
     for attempt in tries or iter(range(1 << 64)):

@@ -85,7 +85,7 @@ def read_filter(value: object) -> Filter:
         if not isinstance(items, list) or len(items) > MAX_FILTER_VALUES:
             raise InvalidMessage(code, f"{name} is a list of at most {MAX_FILTER_VALUES}")
     types, authors, categories = (value.get(name, []) for name in ("types", "authors", "categories"))
-    if not all(kind in PUBLIC_TYPES for kind in types):
+    if not all(isinstance(kind, str) and kind in PUBLIC_TYPES for kind in types):
         raise InvalidMessage(code, "only public types can be subscribed to")
     if not all(isinstance(author, bytes) and len(author) == 32 for author in authors):
         raise InvalidMessage(code, "an author is a 32-byte key")

@@ -49,6 +49,11 @@ def read_text(value: object, name: str, code: str, most: int = MAX_TEXT) -> str:
     return value
 
 
+def visible(text: str) -> str:
+    """Return foreign text as one line that cannot move a cursor or reorder what stands around it."""
+    return _UNSEEN.sub("\ufffd", text).replace("\n", " ")
+
+
 def read_bytes(value: object, name: str, code: str, length: int = 32) -> bytes:
     """Read a key or id; raises InvalidMessage."""
     if not isinstance(value, bytes) or len(value) != length:

@@ -1,0 +1,189 @@
+"""The running agent: its store, its couriers, its clock, for the person and the vendor of one home.
+
+It owns the loop's tasks and nothing else; what to do with a message is the person's desk's or the vendor's responder's
+to say.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+from intentcast_protocol.demand import read_demand
+from intentcast_protocol.identity import Key
+from intentcast_protocol.record import Record, decode_record, verify
+
+from intentcast_agent.dialogue import let_time_pass, open_dialogue
+from intentcast_agent.home import Home
+from intentcast_agent.inbox import Opened, Side, open_envelope
+from intentcast_agent.keystore import Keystore
+from intentcast_agent.outbox import Outbox
+from intentcast_agent.person import desk
+from intentcast_agent.pool import Lane, Pool
+from intentcast_agent.settings import Settings, read_settings
+from intentcast_agent.store import Store, open_store
+from intentcast_agent.vendor.responder import Responder, open_responder
+
+log = logging.getLogger("intentcast.agent")
+_TICK = 1.0  # s between looks at the clock; offers live minutes, so a second late is soon enough
+_PERSON = Side(desk.begin_with, desk.react)
+
+Event = dict[str, Any]
+
+
+class Agent:
+    """One home at work; make one with `run_agent`."""
+
+    def __init__(self, home: Home, keystore: Keystore, store: Store, http: aiohttp.ClientSession) -> None:
+        self.home = home
+        self.keystore = keystore
+        self.store = store
+        self.settings: Settings = read_settings(home)
+        self.outbox = Outbox(store)
+        self.pool = Pool(http, self.outbox)
+        self.http = http
+        self.responder: Responder | None = None
+        self.online = False
+        self._listeners: set[asyncio.Queue[Event]] = set()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @staticmethod
+    def now() -> int:
+        """Return the agent's clock, in whole seconds."""
+        return int(time.time())
+
+    async def go_online(self, *, vendor: bool = True) -> None:
+        """Start the clock, open the lanes of every demand that may still get mail, and the vendor's."""
+        if self.online:
+            return
+        self.online = True
+        async with self.store.reading() as tx:
+            rows = await tx.all("SELECT * FROM demand WHERE seed IS NOT NULL")
+        for row in rows:
+            self.open_demand(Key(row["author"]), read_demand(verify(decode_record(row["record"]))).relays)
+        if vendor:
+            self.responder = await open_responder(self)
+            if self.responder:
+                await self.responder.open()
+        self._tasks.append(asyncio.create_task(self._watch_clock()))
+
+    def open_demand(self, author: Key, relays: tuple[str, ...]) -> None:
+        """See that a demand's mail is carried, over connections of its own."""
+
+        async def keys() -> list[tuple[bytes, Key]]:
+            async with self.store.reading() as tx:
+                return await desk.lane_keys(tx, author)
+
+        async def on_mail(_relay: str, record: Record) -> None:
+            await self.take_in(record, _PERSON, author)
+
+        if self.online:
+            self.pool.open_lane(Lane(author, keys, on_mail), relays)
+
+    async def take_in(self, record: Record, side: Side, lane: bytes) -> Opened | None:
+        """Give an envelope its effect and tell whoever listens."""
+        opened = await open_envelope(self.store, record, side, self.now())
+        if opened:
+            self.pool.poke(lane)
+            self.tell({"event": "mail", "session": opened.session, "types": opened.types,
+                       "code": opened.code, "claimed": opened.claimed})  # fmt: skip
+        return opened
+
+    def tell(self, event: Event) -> None:
+        """Tell every listener that something changed."""
+        for queue in self._listeners:
+            queue.put_nowait(event)
+
+    @contextlib.contextmanager
+    def listen(self) -> Any:
+        """Give a queue of events for the length of a block."""
+        queue: asyncio.Queue[Event] = asyncio.Queue()
+        self._listeners.add(queue)
+        try:
+            yield queue
+        finally:
+            self._listeners.discard(queue)
+
+    async def until(self, holds: Callable[[], Any], within: float) -> bool:
+        """Wait until an awaitable condition holds, looking again at each event; return whether it did."""
+        with self.listen() as events:
+            try:
+                async with asyncio.timeout(within):
+                    while not await holds():
+                        with contextlib.suppress(TimeoutError):
+                            async with asyncio.timeout(0.25):
+                                await events.get()
+            except TimeoutError:
+                return bool(await holds())
+        return True
+
+    async def catch_up(self, within: float = 3.0) -> tuple[str, ...]:
+        """Wait until every relay's stored mail was read; return the relays that could not be."""
+        await self.go_online()
+        waits = [asyncio.create_task(courier.ready.wait()) for courier in self.pool.couriers()]
+        if waits:
+            await asyncio.wait(waits, timeout=within)
+        for wait in waits:
+            wait.cancel()
+        return tuple(sorted({courier.relay for courier in self.pool.couriers() if not courier.ready.is_set()}))
+
+    async def _watch_clock(self) -> None:
+        while True:
+            try:
+                await self.turn_clock(self.now())
+            except Exception:
+                log.exception("the clock's round ended badly")
+            await asyncio.sleep(_TICK)
+
+    async def turn_clock(self, now: int) -> None:
+        """Let offers lapse, demands end, and errands that are due be done."""
+        async with self.store.reading() as tx:
+            sessions = await tx.all("SELECT key FROM session WHERE wake IS NOT NULL AND wake < ?", now)
+            errands = await tx.all("SELECT * FROM errand WHERE due <= ? ORDER BY number LIMIT 64", now)
+            ended = await tx.one("SELECT 1 FROM demand WHERE state = 'open' AND expires <= ?", now)
+        for row in sessions:
+            async with self.store.transaction() as tx:
+                dialogue = await open_dialogue(tx, row["key"], self.keystore.get("vendor"))
+                if dialogue and await let_time_pass(tx, dialogue, now):
+                    self.tell({"event": "clock", "session": dialogue.session.key, "state": str(dialogue.session.state)})
+        for errand in errands:
+            lane = b""
+            async with self.store.transaction() as tx:
+                await tx.run("DELETE FROM errand WHERE number = ?", errand["number"])
+                if errand["kind"] == "close":
+                    await desk.close_loser(tx, errand["subject"], now)
+                    sql = "SELECT d.author FROM demand d JOIN session s ON s.demand = d.id WHERE s.key = ?"
+                    found = await tx.one(sql, errand["subject"])
+                    lane = found["author"] if found else b""
+                elif errand["kind"] == "answer" and self.responder:
+                    await self.responder.answer(tx, decode_record(errand["subject"]), now)
+            self.pool.poke(lane)
+        if ended:
+            async with self.store.transaction() as tx:
+                await desk.expire(tx, now)
+
+    async def stop(self) -> None:
+        """Stop the tasks; what was not delivered stays in the outbox."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.pool.close()
+
+
+@asynccontextmanager
+async def run_agent(home: Home, keystore: Keystore) -> AsyncIterator[Agent]:
+    """Open a home's store and give its agent for the length of a block. The caller holds the home's lock."""
+    store = await open_store(home.database, keystore.data_key)
+    try:
+        async with aiohttp.ClientSession() as http:
+            agent = Agent(home, keystore, store, http)
+            try:
+                yield agent
+            finally:
+                await agent.stop()
+    finally:
+        await store.close()

@@ -1,0 +1,148 @@
+"""The service on a unix socket: one JSON line asks, JSON lines answer.
+
+    {"verb": "offer_list", "args": {…}}   →   {"event": …}\\n …   {"result": …} or {"error": …}\\n
+
+Only this account can reach the socket: its folder is 0700. The caller's side is in the standard library alone, so that
+a short command does not wait for imports.
+"""
+
+import asyncio
+import inspect
+import json
+import logging
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from intentcast_agent.home import Home, socket_address
+
+if TYPE_CHECKING:
+    from intentcast_agent.service import Service
+
+log = logging.getLogger("intentcast.api")
+MAX_LINE = 4 * 1024 * 1024
+VERBS = frozenset({
+    "agreement_bundle", "agreement_list", "agreement_view", "catch_up", "contact_set", "contact_view", "deal_accept",
+    "deal_counter", "deal_wait", "demand_cast", "demand_list", "demand_preview", "demand_view", "demand_withdraw",
+    "offer_compare", "offer_decline", "offer_list", "offer_view", "status", "vendor_deals", "watch",
+})  # fmt: skip
+
+
+class NoAgent(Exception):
+    """No agent process serves this home."""
+
+
+class Failed(Exception):
+    """The agent answered with an error: a code for programs, a sentence for people, and the exit code that fits."""
+
+    def __init__(self, code: str, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.code = code
+        self.exit_code = exit_code
+
+
+def failure(error: Exception) -> Failed | None:
+    """Return an exception a person can act on as `Failed`, or None for one that is a fault of ours."""
+    from intentcast_protocol.errors import IntentcastError  # noqa: PLC0415
+
+    from intentcast_agent.person.draft import DraftError  # noqa: PLC0415
+    from intentcast_agent.service import NotFound  # noqa: PLC0415
+
+    if isinstance(error, NotFound):
+        return Failed("refused.record.unknown", str(error), 3)
+    if isinstance(error, DraftError):
+        return Failed("invalid.demand.malformed", str(error), 2)
+    if isinstance(error, IntentcastError):
+        return Failed(error.code, str(error), 6 if error.code.startswith("invalid.agreement") else 1)
+    return None
+
+
+async def perform(service: "Service", verb: str, args: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+    """Call one verb and yield its events and its result; raises Failed."""
+    if verb not in VERBS:
+        raise Failed("invalid.frame.malformed", f"There is no verb {verb[:40]}.", 2)
+    method = getattr(service, verb)
+    try:
+        inspect.signature(method).bind(**args)
+    except TypeError as error:
+        raise Failed("invalid.frame.malformed", f"{verb}: {error}", 2) from error
+    try:
+        if inspect.isasyncgenfunction(method):
+            async for event in method(**args):
+                yield {"event": event}
+            yield {"result": None}
+        else:
+            yield {"result": await method(**args)}
+    except Exception as error:
+        failed = failure(error)
+        if failed is None:
+            raise
+        raise failed from error
+
+
+@asynccontextmanager
+async def serve_socket(home: Home, service: "Service") -> AsyncIterator[None]:
+    """Serve the verbs on the home's socket for the length of a block. The caller holds the home's lock."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            async with asyncio.timeout(30):
+                line = await reader.readuntil(b"\n")
+            asked = json.loads(line)
+            async for part in perform(service, asked["verb"], asked.get("args", {})):
+                writer.write(_line(part))
+                await writer.drain()
+        except Failed as failed:
+            writer.write(_line({"error": {"code": failed.code, "message": str(failed), "exit": failed.exit_code}}))
+        except (ConnectionError, TimeoutError, asyncio.IncompleteReadError):
+            pass
+        except Exception:
+            log.exception("a request ended badly")
+            message = "Something went wrong in the agent; its log says what."
+            writer.write(_line({"error": {"code": "internal.error", "message": message, "exit": 1}}))
+        finally:
+            writer.close()
+
+    with socket_address(home) as address:
+        # The lock is ours, so a socket that is still there belongs to a process that is gone.
+        Path(address).unlink(missing_ok=True)
+        server = await asyncio.start_unix_server(answer, address, limit=MAX_LINE)
+        Path(address).chmod(0o600)
+        try:
+            yield
+        finally:
+            server.close()
+            Path(address).unlink(missing_ok=True)
+
+
+def _line(value: dict[str, Any]) -> bytes:
+    from intentcast_agent.service import write_json  # noqa: PLC0415
+
+    return write_json(value).encode() + b"\n"
+
+
+def ask(home: Home, verb: str, args: dict[str, Any], on_event: Callable[[Any], None] | None = None) -> Any:
+    """Ask the running agent; raises NoAgent if there is none, Failed with its error. Standard library only."""
+    try:
+        with socket_address(home) as address, socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(address)
+            connection.sendall(json.dumps({"verb": verb, "args": args}).encode() + b"\n")
+            for line in _lines(connection):
+                answer = json.loads(line)
+                if "event" in answer and on_event:
+                    on_event(answer["event"])
+                elif "error" in answer:
+                    error = answer["error"]
+                    raise Failed(error["code"], error["message"], error["exit"])
+                elif "result" in answer:
+                    return answer["result"]
+    except (FileNotFoundError, ConnectionRefusedError) as error:
+        raise NoAgent from error
+    raise Failed("internal.error", "The agent stopped before it answered. Ask again.", 5)
+
+
+def _lines(connection: socket.socket) -> Iterator[bytes]:
+    with connection.makefile("rb") as stream:
+        yield from stream

@@ -1,0 +1,116 @@
+"""Getting a verb done: by the agent that runs, or here, under the same lock, when none does."""
+
+import os
+import sys
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from intentcast_agent.api import Failed, NoAgent, ask
+from intentcast_agent.home import Home, find_home, lock_home
+
+# Verbs that look at what vendors sent: without a running agent the mail is read first.
+_READS_MAIL = frozenset({
+    "agreement_list", "deal_counter", "demand_view", "demand_withdraw", "offer_compare", "offer_decline", "offer_list",
+    "offer_view",
+})  # fmt: skip
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def json_option(command: F) -> F:
+    """Give a command the ``--json`` flag."""
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")(command)
+
+
+def passphrase_option(command: F) -> F:
+    """Give a command the ``--passphrase-file`` option."""
+    kind = click.Path(exists=True, dir_okay=False, path_type=Path)
+    words = "Unlock with the first line of this file."
+    return click.option("--passphrase-file", type=kind, help=words)(command)
+
+
+def home() -> Home:
+    """Return this account's home, or the one INTENTCAST_HOME names."""
+    return find_home(os.environ)
+
+
+def unlock(place: Home, passphrase_file: Path | None = None) -> Any:
+    """Open the keystore: by key file, passphrase file, systemd credential or prompt. Raises KeystoreError."""
+    from intentcast_agent.keystore import KeystoreMissing, open_keystore, status  # noqa: PLC0415
+    from intentcast_agent.passphrase import read_passphrase  # noqa: PLC0415
+
+    state = status(place.keystore)
+    if state == "missing":
+        raise KeystoreMissing(place.keystore)
+    passphrase = None
+    if state == "passphrase":
+        asks = sys.stdin.isatty() and sys.stderr.isatty()
+        prompt = (lambda: click.prompt("Passphrase", hide_input=True, err=True)) if asks else None
+        passphrase = read_passphrase(file=passphrase_file, env=os.environ, prompt=prompt)
+    return open_keystore(place.keystore, passphrase)
+
+
+def call(verb: str, *, on_event: Callable[[Any], None] | None = None, **args: Any) -> Any:
+    """Do one verb and return its result, handing events on as they come. Raises Failed and what opening a home can."""
+    context = click.get_current_context(silent=True)
+    passphrase_file = context.params.get("passphrase_file") if context else None
+    place = home()
+    try:
+        return ask(place, verb, args, on_event)
+    except NoAgent:
+        with lock_home(place):
+            return _here(place, unlock(place, passphrase_file), verb, args, on_event)
+
+
+def _here(place: Home, keystore: Any, verb: str, args: dict[str, Any], on_event: Callable[[Any], None] | None) -> Any:
+    import asyncio  # noqa: PLC0415
+
+    from intentcast_agent.agent import run_agent  # noqa: PLC0415
+    from intentcast_agent.api import perform  # noqa: PLC0415
+    from intentcast_agent.service import Service, readable  # noqa: PLC0415
+
+    async def work() -> Any:
+        async with run_agent(place, keystore) as agent:
+            service = Service(agent)
+            if verb in _READS_MAIL:
+                unread = await agent.catch_up()
+                if unread:
+                    click.echo(f"These relays cannot be reached now: {', '.join(unread)}", err=True)
+            async for part in perform(service, verb, args):
+                if "event" in part and on_event:
+                    on_event(readable(part["event"]))
+                elif "result" in part:
+                    return readable(part["result"])
+        return None
+
+    return asyncio.run(work())
+
+
+def show(result: Any, as_json: bool, words: Callable[[Any], Iterable[str]]) -> None:
+    """Print a result: as JSON, or as the lines a person reads."""
+    if as_json:
+        import json  # noqa: PLC0415
+
+        click.echo(json.dumps(result, ensure_ascii=False))
+    else:
+        for line in words(result):
+            click.echo(line)
+
+
+def busy(text: str, as_json: bool) -> AbstractContextManager[Any]:
+    """Show that something is being waited for, on a terminal only."""
+    from contextlib import nullcontext  # noqa: PLC0415
+
+    if as_json or not sys.stderr.isatty():
+        return nullcontext()
+    from rich.console import Console  # noqa: PLC0415
+
+    return Console(stderr=True).status(text)
+
+
+def fail(message: str, code: str = "failure", exit_code: int = 1) -> Failed:
+    """Return an error to raise: one sentence and an exit code."""
+    return Failed(code, message, exit_code)

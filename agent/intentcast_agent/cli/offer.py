@@ -1,0 +1,184 @@
+"""Commands on offers and deals: list, view, compare, decline; counter, accept."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from intentcast_agent.cli.call import busy, call, fail, json_option, passphrase_option, show
+from intentcast_agent.cli.table import amount, plain, rows, turn, when
+
+
+@click.group()
+def offer() -> None:
+    """See, compare and decline what vendors offer."""
+
+
+@click.group()
+def deal() -> None:
+    """Counter an offer, or accept it."""
+
+
+def offer_rows(listed: dict[str, Any]) -> Iterable[str]:
+    """Yield a table of offers, then what was refused and why."""
+    yield from rows(
+        ("", "vendor", "total to you", "fit", "state", "next"),
+        [
+            (one["name"], one["vendor"], amount(one["total"], one["currency"], one.get("per")), one["fit"] or "–",
+             one["state"], turn(one))
+            for one in listed["offers"]
+        ],
+    )  # fmt: skip
+    for one in listed["offers"]:
+        if one["fit"] in ("fails", "asks"):
+            yield f"  {one['name']} {one['fit']}: {plain(one['why'], 150)}"
+    for one in listed["rejected"]:
+        yield f"  refused: an answer claiming to be {plain(one['vendor'], 40)} ({one['code']})"
+    if not listed["offers"]:
+        yield "No offers yet."
+
+
+@offer.command("list")
+@click.argument("demand", required=False)
+@click.option("--wait", type=float, default=0.0, metavar="SECONDS", help="Wait this long for a first offer.")
+@passphrase_option
+@json_option
+def list_offers(demand: str | None, wait: float, as_json: bool, passphrase_file: Path | None) -> None:
+    """List offers, best first: those that fit every must-have, then by total cost."""
+    result = call("offer_list", demand=demand)
+    if wait and demand and not result["offers"]:
+        with busy("Waiting for offers…", as_json):
+            call("watch", on_event=result.update, demand=demand, within=wait)
+    show(result, as_json, offer_rows)
+    if wait and not result["offers"]:
+        raise fail("No offers yet; ask again later.", "nothing yet", 7)
+
+
+@offer.command()
+@click.argument("name", metavar="OFFER")
+@passphrase_option
+@json_option
+def view(name: str, as_json: bool, passphrase_file: Path | None) -> None:
+    """Show one offer: each part of the price, each must-have, every message."""
+    show(call("offer_view", offer=name), as_json, _viewed)
+
+
+def _viewed(one: dict[str, Any]) -> Iterable[str]:
+    domain = f" ({plain(one['domain']['name'])}, not checked)" if one["domain"] else ""
+    yield f"{one['name']}  {plain(one['vendor'])}{domain}"
+    yield f"{one['state']}; next: {turn(one)}"
+    if one["total"]:
+        yield ""
+        yield plain(one["item"] or "", 100)
+        for part in one["price"]:
+            yield f"  {part['amount']:>12} {one['currency']}  {part['kind']:9} {plain(part['name'])}"
+        yield f"  {one['total']:>12} {one['currency']}  total to you, until {when(one['valid_through'])}"
+        yield f"Fit: {one['fit']}"
+        for found in one["findings"]:
+            mark = {"met": "✓", "unmet": "✗", "unknown": "?"}[found["verdict"]]
+            yield f"  {mark} {found['strength']:4}  {plain(found['why'], 120)}"
+        for line in one["deviations"]:
+            yield f"  the vendor says: {plain(line, 120)}"
+    yield ""
+    for message in one["messages"]:
+        relays = message["on_relays"]
+        ticks = f"  on {relays[0]}/{relays[1]} relays" if relays else ""
+        trouble = f"  ({message['problem']})" if message["problem"] else ""
+        yield f"  {when(message['at'])}  {message['from']:6} {message['type']}{ticks}{trouble}"
+    for row in one["disclosed"]:
+        yield f"  {when(row['at'])}  {row['decision']}: {row['attribute']} ({row['reason']})"
+
+
+@offer.command()
+@click.argument("demand")
+@passphrase_option
+@json_option
+def compare(demand: str, as_json: bool, passphrase_file: Path | None) -> None:
+    """Put offers side by side: total cost first, then must-haves, then what each states."""
+    result = call("offer_compare", demand=demand)
+    show(result, as_json, _compared)
+    if not result["total"]:
+        raise fail("Nothing to compare yet.", "nothing yet", 7)
+
+
+def _compared(result: dict[str, Any]) -> Iterable[str]:
+    offers = [one for one in result["offers"] if one["total"] is not None][:5]
+    names = [one["name"] for one in offers]
+    lines: list[list[str]] = [
+        ["vendor", *(plain(one["vendor"], 24) for one in offers)],
+        ["total to you", *(amount(one["total"], one["currency"], one.get("per")) for one in offers)],
+        ["fit", *(one["fit"] for one in offers)],
+    ]
+    for path, values in result["attributes"].items():
+        if path not in ("category", "sku"):
+            lines.append([path, *(values[name] for name in names)])
+    yield from rows(("", *names), lines, 26)
+    for one in offers:
+        if one["fit"] != "fits":
+            yield f"  {one['name']} is not recommended: {plain(one['why'], 150)}"
+    best = next((one for one in offers if one["fit"] == "fits" and one["state"] in ("offered", "countered")), None)
+    if best:
+        yield f"Next: intentcast deal counter {best['name']} --total …   or   intentcast deal accept {best['name']}"
+
+
+@offer.command()
+@click.argument("name", metavar="OFFER")
+@click.option("--text", default="", help="Words for the vendor; none by default.")
+@passphrase_option
+@json_option
+def decline(name: str, text: str, as_json: bool, passphrase_file: Path | None) -> None:
+    """Decline a vendor."""
+    result = call("offer_decline", offer=name, text=text)
+    show(result, as_json, lambda one: [f"{one['name']} is declined, by you."])
+
+
+@deal.command()
+@click.argument("name", metavar="OFFER")
+@click.option("--total", required=True, help="What you would pay in all, e.g. 17200.")
+@click.option("--text", default="", help="Words for the vendor.")
+@click.option("--wait", type=float, default=30.0, show_default=True, metavar="SECONDS", help="Wait for the answer.")
+@passphrase_option
+@json_option
+def counter(name: str, total: str, text: str, wait: float, as_json: bool, passphrase_file: Path | None) -> None:
+    """Counter an offer with another total; the vendor answers with a new offer, or not."""
+    result = call("deal_counter", offer=name, total=total, text=text)
+    if wait:
+        with busy("Waiting for the vendor…", as_json):
+            result = call("deal_wait", offer=name, within=wait)
+    show(result, as_json, _countered)
+    if wait and result["turn"] == "vendor":
+        raise fail("No answer yet; the counter stays with the vendor.", "nothing yet", 7)
+
+
+def _countered(one: dict[str, Any]) -> Iterable[str]:
+    price = amount(one["total"], one["currency"], one.get("per"))
+    yield f"{one['name']} {plain(one['vendor'])}: {price}, {one['state']}"
+    yield f"Next: {turn(one)}"
+
+
+@deal.command()
+@click.argument("name", metavar="OFFER")
+@click.option("--anyway", is_flag=True, help="Even though a relay that may hold another confirm cannot be read.")
+@click.option("--wait", type=float, default=30.0, show_default=True, metavar="SECONDS", help="Wait for the confirm.")
+@passphrase_option
+@json_option
+def accept(name: str, anyway: bool, wait: float, as_json: bool, passphrase_file: Path | None) -> None:
+    """Accept an offer as it stands. The vendor's confirm makes it an agreement."""
+    result = call("deal_accept", offer=name, anyway=anyway)
+    if wait:
+        with busy("Waiting for the vendor's confirm…", as_json):
+            result = call("deal_wait", offer=name, within=wait)
+    show(result, as_json, _accepted)
+    if result["state"] == "accepted":
+        raise fail(f"Not confirmed yet. Next: {turn(result)}.", "nothing yet", 7)
+    if result["state"] != "agreed":
+        raise fail(f"The vendor did not confirm: the offer is {result['state']}.", "refused.offer.not-standing", 1)
+
+
+def _accepted(one: dict[str, Any]) -> Iterable[str]:
+    yield f"{one['name']} {plain(one['vendor'])}: {one['state']}"
+    for row in one["disclosed"]:
+        yield f"  {row['decision']}: {row['attribute']}"
+    if one["state"] == "agreed":
+        yield "Next: intentcast agreement list"

@@ -1,0 +1,155 @@
+"""Commands that look at the agent itself: status, doctor. Status imports nothing slow."""
+
+import sqlite3
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import click
+
+from intentcast_agent.api import NoAgent, ask
+from intentcast_agent.cli.call import home, json_option
+from intentcast_agent.home import Home, HomeError
+
+
+@click.command()
+@json_option
+def status(as_json: bool) -> None:
+    """What runs, what waits, whose turn it is."""
+    place = home()
+    try:
+        result = {"running": True, **ask(place, "status", {})}
+    except NoAgent:
+        result = {"running": False, **_at_rest(place)}
+    if as_json:
+        import json  # noqa: PLC0415
+
+        click.echo(json.dumps(result))
+        return
+    for line in _lines(result):
+        click.echo(line)
+
+
+def _at_rest(place: Home) -> dict[str, Any]:
+    """Read the counts of a home no process serves; no key is needed for them."""
+    from intentcast_agent.settings import SettingsError, read_settings  # noqa: PLC0415
+
+    try:
+        relays = read_settings(place).relays
+    except SettingsError:
+        relays = ()
+    result: dict[str, Any] = {"set_up": place.keystore.exists(), "relays": dict.fromkeys(relays, False)}
+    if not place.database.exists():
+        return {**result, "needs_you": [], "outbox": 0, "demand": 0, "session": 0, "agreement": 0, "stock": 0}
+    with closing(sqlite3.connect(f"file:{place.database}?mode=ro", uri=True)) as db:
+        sql = "SELECT number FROM session WHERE role = 'person' AND state IN ('offered', 'asking', 'conflict')"
+        result["needs_you"] = [f"o{number}" for (number,) in db.execute(sql)]
+        result["outbox"] = db.execute("SELECT count(DISTINCT outbox) FROM delivery WHERE state = 'queued'").fetchone()[
+            0
+        ]
+        for table in ("demand", "session", "agreement", "stock"):
+            result[table] = db.execute(f"SELECT count(*) FROM {table}").fetchone()[0]  # noqa: S608
+    return result
+
+
+def _lines(result: dict[str, Any]) -> Iterable[str]:
+    if not result["running"] and not result["set_up"]:
+        yield "This agent is not set up yet. Start with: intentcast init   or look around: intentcast demo"
+        return
+    yield "The agent is running." if result["running"] else "The agent is not running (intentcast serve keeps it so)."
+    for relay, up in result["relays"].items():
+        yield f"  {'✓' if up else '–'} {relay}{'' if up else '  not connected'}"
+    counts = ", ".join(f"{result[name]} {name}s" for name in ("demand", "session", "agreement"))
+    yield f"{counts}, {result['stock']} in stock"
+    yield f"{result['outbox']} records wait to go out" if result["outbox"] else "Nothing waits to go out."
+    needs = ", ".join(result["needs_you"])
+    yield f"Your turn: {needs}" if needs else "Nothing needs you."
+
+
+@click.command()
+@json_option
+def doctor(as_json: bool) -> None:
+    """Check this agent's setup: folders, keys, database, relays, clock. Shows no secrets."""
+    place = home()
+    checks = list(_checks(place))
+    good = all(one["ok"] for one in checks)
+    if as_json:
+        import json  # noqa: PLC0415
+
+        click.echo(json.dumps({"ok": good, "checks": checks}))
+    else:
+        for one in checks:
+            click.echo(f"{'✓' if one['ok'] else '✗'} {one['check']}: {one['found']}")
+    if not good:
+        raise click.exceptions.Exit(1)
+
+
+def _checks(place: Home) -> Iterable[dict[str, Any]]:
+    from intentcast_agent.keystore import KeystoreError  # noqa: PLC0415
+    from intentcast_agent.keystore import status as keystore_status  # noqa: PLC0415
+    from intentcast_agent.settings import SettingsError, read_settings  # noqa: PLC0415
+
+    try:
+        place.prepare()
+        yield _check("home", True, str(place.config.parent))
+    except HomeError as error:
+        yield _check("home", False, str(error))
+        return
+    try:
+        state = keystore_status(place.keystore)
+        yield _check("keys", state != "missing", f"{state}" if state != "missing" else "missing: intentcast init")
+    except KeystoreError as error:
+        yield _check("keys", False, str(error))
+    yield _check("database", *_database(place.database))
+    try:
+        relays = read_settings(place).relays
+    except SettingsError as error:
+        yield _check("settings", False, str(error))
+        return
+    enough = len(relays) > 1
+    yield _check(
+        "relays",
+        enough,
+        f"{len(relays)}" if enough else f"{len(relays)}: use two or more, so that none can hide an answer",
+    )
+    yield from _relays(relays)
+
+
+def _check(name: str, ok: bool, found: str) -> dict[str, Any]:
+    return {"check": name, "ok": ok, "found": found}
+
+
+def _database(path: Path) -> tuple[bool, str]:
+    if not path.exists():
+        return True, "none yet"
+    try:
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
+            found = db.execute("PRAGMA quick_check").fetchone()[0]
+            version = db.execute("PRAGMA user_version").fetchone()[0]
+    except sqlite3.Error as error:
+        return False, str(error)
+    return found == "ok", f"{found}, schema {version}, SQLite {sqlite3.sqlite_version}"
+
+
+def _relays(relays: tuple[str, ...]) -> Iterable[dict[str, Any]]:
+    import asyncio  # noqa: PLC0415
+    import time  # noqa: PLC0415
+
+    import aiohttp  # noqa: PLC0415
+
+    async def look(relay: str) -> dict[str, Any]:
+        url = relay.replace("ws", "http", 1)
+        try:
+            timeout = aiohttp.ClientTimeout(total=5)
+            async with aiohttp.ClientSession(timeout=timeout) as http, http.get(url) as answer:
+                info = await answer.json(content_type=None)
+            skew = abs(int(info["now"]) - int(time.time()))
+        except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError) as error:
+            return _check(relay, False, f"cannot be reached ({type(error).__name__})")
+        return _check(relay, skew <= 120, "up" if skew <= 120 else f"up, but its clock differs from yours by {skew} s")
+
+    async def look_all() -> list[dict[str, Any]]:
+        return list(await asyncio.gather(*(look(relay) for relay in relays)))
+
+    yield from asyncio.run(look_all())

@@ -1,0 +1,204 @@
+"""Commands of a vendor: init, feed, policy, deals, serve."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from intentcast_agent.cli.call import call, fail, home, json_option, passphrase_option, show, unlock
+from intentcast_agent.cli.serve import run_server
+from intentcast_agent.cli.setup import prepare_home
+from intentcast_agent.cli.table import plain, rows, when
+from intentcast_agent.home import lock_home
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.group()
+def vendor() -> None:
+    """Answer demands from your stock, by your policy.
+
+    \b
+    Example:
+      intentcast vendor init --relay wss://relay.example
+      intentcast vendor policy template > policy.toml      then edit it, and:
+      intentcast vendor policy set policy.toml
+      intentcast vendor feed load stock.tsv
+      intentcast vendor serve
+    """
+
+
+@vendor.command()
+@click.option("--relay", "relays", multiple=True, metavar="URL", help="A relay to listen on; give two or more.")
+@passphrase_option
+@json_option
+def init(relays: tuple[str, ...], as_json: bool, passphrase_file: Path | None) -> None:
+    """Set up this home as a vendor: its long-lived key V. Safe to run again."""
+    from intentcast_protocol.identity import did, public_key  # noqa: PLC0415
+
+    from intentcast_agent.dialogue import new_seed  # noqa: PLC0415
+
+    result = prepare_home(relays, passphrase_file, False)
+    place = home()
+    with lock_home(place):
+        keystore = unlock(place, passphrase_file)
+        for name in ("vendor", "profile-seal"):
+            if keystore.get(name) is None:
+                keystore.put(name, new_seed())
+        result["key"] = did(public_key(keystore.get("vendor")))
+    show(result, as_json, lambda one: [f"Vendor key {one['key']}", f"Everything is under {one['home']}",
+                                       "Next: intentcast vendor policy template > policy.toml"])  # fmt: skip
+
+
+@vendor.group()
+def feed() -> None:
+    """The stock file you already have: CSV or TSV in the merchant feed's headers or your own, or JSON-LD."""
+
+
+@feed.command()
+@click.argument("file", type=_FILE)
+@click.option("--mapping", type=_FILE, help="A TOML file that says which column is what.")
+@json_option
+def check(file: Path, mapping: Path | None, as_json: bool) -> None:
+    """Read a feed and say what would be loaded, and what is wrong by row and column. Changes nothing."""
+    show(_report(_read(file, mapping)), as_json, _feed_lines)
+
+
+@feed.command()
+@click.argument("file", type=_FILE)
+@click.option("--mapping", type=_FILE, help="A TOML file that says which column is what.")
+@click.option("--name", help="What to call this feed; loading it again replaces its items. Default: the file's name.")
+@passphrase_option
+@json_option
+def load(file: Path, mapping: Path | None, name: str | None, as_json: bool, passphrase_file: Path | None) -> None:
+    """Load a feed into stock. Broken rows are reported and left out; the rest is loaded. Stop `vendor serve` first."""
+    import asyncio  # noqa: PLC0415
+
+    from intentcast_agent.store import open_store  # noqa: PLC0415
+    from intentcast_agent.vendor import stockroom  # noqa: PLC0415
+
+    found = _read(file, mapping)
+    place = home()
+
+    async def work(data_key: bytes) -> int:
+        store = await open_store(place.database, data_key)
+        try:
+            async with store.transaction() as tx:
+                return await stockroom.load(tx, name or file.name, found.stock)
+        finally:
+            await store.close()
+
+    with lock_home(place):
+        total = asyncio.run(work(unlock(place, passphrase_file).data_key))
+    show({**_report(found), "stock": total}, as_json, _feed_lines)
+
+
+def _read(file: Path, mapping: Path | None) -> Any:
+    from intentcast_agent.vendor.inventory.feed import read_feed  # noqa: PLC0415
+    from intentcast_agent.vendor.inventory.mappingfile import load_mapping  # noqa: PLC0415
+
+    return read_feed(file, load_mapping(mapping) if mapping else None)
+
+
+def _report(found: Any) -> dict[str, Any]:
+    errors = [
+        {"row": one.row, "column": one.column, "value": one.value, "reason": one.reason} for one in found.errors[:1000]
+    ]
+    return {
+        "rows": found.rows,
+        "loaded": len(found.stock),
+        "broken": found.broken,
+        "skipped": found.skipped,
+        "mapping": found.mapping,
+        "unmapped": list(found.unmapped),
+        "errors": errors,
+        "truncated": len(found.errors) > len(errors),
+    }
+
+
+def _feed_lines(result: dict[str, Any]) -> Iterable[str]:
+    yield f"{result['loaded']} of {result['rows']} rows are good, read as {result['mapping']}."
+    if result["skipped"]:
+        yield f"{result['skipped']} are out of stock and left out."
+    for one in result["errors"][:20]:
+        where = f"row {one['row']}, {plain(one['column'], 30)}"
+        yield f"  {where}: {plain(one['reason'], 120)} ({plain(one['value'], 40)})"
+    if len(result["errors"]) > 20:
+        yield f"  … and {len(result['errors']) - 20} more; all with --json"
+    if "stock" in result:
+        yield f"In stock now: {result['stock']}. Next: intentcast vendor serve"
+
+
+@vendor.group()
+def policy() -> None:
+    """Your prices and limits, in ten lines of TOML. It never leaves this machine."""
+
+
+@policy.command()
+def template() -> None:
+    """Print a policy to edit."""
+    from intentcast_agent.vendor.policy import POLICY_TEMPLATE  # noqa: PLC0415
+
+    click.echo(POLICY_TEMPLATE.rstrip("\n"))
+
+
+@policy.command("set")
+@click.argument("file", type=_FILE)
+@json_option
+def set_policy(file: Path, as_json: bool) -> None:
+    """Check a policy and use it from the next start of `vendor serve`."""
+    from intentcast_agent.vendor.policy import read_policy  # noqa: PLC0415
+
+    text = file.read_text(encoding="utf-8")
+    checked = read_policy(text)
+    place = home()
+    with lock_home(place):
+        path = place.config.with_name("policy.toml")
+        path.write_text(text, encoding="utf-8")
+        path.chmod(0o600)
+    show(
+        {"name": checked.name, "currency": checked.currency}, as_json, lambda one: [f"{one['name']}: the policy holds."]
+    )
+
+
+@policy.command("show")
+@json_option
+def show_policy(as_json: bool) -> None:
+    """Print the policy in use."""
+    path = home().config.with_name("policy.toml")
+    if not path.exists():
+        raise fail("There is no policy yet. See: intentcast vendor policy template", "not found", 3)
+    text = path.read_text(encoding="utf-8")
+    show({"policy": text}, as_json, lambda one: [one["policy"].rstrip("\n")])
+
+
+@vendor.command()
+@passphrase_option
+@json_option
+def deals(as_json: bool, passphrase_file: Path | None) -> None:
+    """List what became of each demand: answered or passed, and why."""
+    show(call("vendor_deals"), as_json, _deal_lines)
+
+
+def _deal_lines(result: dict[str, Any]) -> Iterable[str]:
+    yield from rows(
+        ("at", "outcome", "item", "state", "why"),
+        [
+            (when(one["at"]), one["outcome"], one["sku"] or "–", one["state"] or "–", one["reason"])
+            for one in result["deals"]
+        ],
+    )
+    for one in result["deals"]:
+        if one["contact"]:
+            yield f"  {one['sku']} goes to: " + ", ".join(f"{k} {plain(v)}" for k, v in one["contact"].items())
+    if not result["deals"]:
+        yield f"No demand seen yet; {result['stock']} items in stock."
+
+
+@vendor.command()
+@click.option("--announce", is_flag=True, help="Print one JSON line when ready.")
+@passphrase_option
+def serve(announce: bool, passphrase_file: Path | None) -> None:
+    """Listen for demands and answer them until stopped."""
+    run_server(passphrase_file, announce=announce, vendor_only=True)

@@ -1,0 +1,340 @@
+"""One session's messages in and out, for either side: sign, process, remember and queue in one transaction.
+
+`say` signs the next message only if the session's rules allow it, and by the time it returns the number, the signature,
+the new state and the outbox row stand or fall together. `hear` does the same for what comes in. PROTOCOL §8
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from intentcast_protocol.agreement import bundle
+from intentcast_protocol.errors import IntentcastError, StateError
+from intentcast_protocol.negotiation import (
+    Actor,
+    Ahead,
+    Applied,
+    Duplicate,
+    Equivocation,
+    Session,
+    State,
+    read_session,
+    receive,
+    tick,
+    write_session,
+)
+from intentcast_protocol.record import Verified, decode_record, sign, verify
+from intentcast_protocol.sealing import SealKey, seal_key
+from nacl.utils import random as random_bytes
+
+from intentcast_agent.store import Row, Transaction
+
+MESSAGE_LIFE = 30 * 86_400
+_KEYED = ("accept", "confirm")
+
+
+@dataclass(slots=True)
+class Dialogue:
+    """A session with the keys to speak in it."""
+
+    session: Session
+    role: Actor
+    seed: bytes  # of D or of V: what signs our messages
+    relays: tuple[str, ...]
+    peer_key: bytes
+
+    @property
+    def lane(self) -> bytes:
+        """Whose connection carries our messages: D's own, or the vendor's one."""
+        return self.session.person if self.role == "person" else b""
+
+
+async def open_dialogue(tx: Transaction, key: bytes, vendor_seed: bytes | None = None) -> Dialogue | None:
+    """Load a session by its key S, or return None. A vendor passes the seed of V; a person's D is in the store."""
+    row = await tx.one("SELECT * FROM session WHERE key = ?", key)
+    return None if row is None else await read_dialogue(tx, row, vendor_seed)
+
+
+async def read_dialogue(tx: Transaction, row: Row, vendor_seed: bytes | None = None) -> Dialogue:
+    """Make a dialogue of a session row."""
+    session = read_session(tx.open("session", "snapshot", row["key"], row["snapshot"]))
+    if row["role"] == "vendor":
+        if vendor_seed is None:
+            raise StateError("refused.auth.required", "this home's vendor key is not unlocked")
+        seed = vendor_seed
+    else:
+        demand = await tx.one("SELECT * FROM demand WHERE id = ?", row["demand"])
+        if demand is None or demand["seed"] is None:
+            raise StateError("refused.record.unknown", "the demand's key has been erased")
+        seed = tx.open("demand", "seed", demand["id"], demand["seed"])
+    return Dialogue(session, row["role"], seed, tuple(json.loads(row["relays"])), row["peer_key"])
+
+
+async def create(
+    tx: Transaction,
+    session: Session,
+    role: Actor,
+    *,
+    demand_record: bytes,
+    seed: bytes,
+    relays: Sequence[str],
+    peer_key: bytes,
+    session_seed: bytes | None,
+    now: int,
+) -> Dialogue:
+    """Begin a session in the store."""
+    dialogue = Dialogue(session, role, seed, tuple(relays), peer_key)
+    await tx.run(
+        "INSERT INTO session (key, role, demand, demand_record, state, snapshot, seed, peer_key, relays, wake, "
+        "changed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        session.key,
+        role,
+        session.demand,
+        demand_record,
+        str(session.state),
+        tx.seal("session", "snapshot", session.key, write_session(session)),
+        None if session_seed is None else tx.seal("session", "seed", session.key, session_seed),
+        peer_key,
+        json.dumps(list(relays)),
+        session.demand_expires,
+        now,
+    )
+    return dialogue
+
+
+async def _save(tx: Transaction, dialogue: Dialogue, now: int) -> None:
+    session = dialogue.session
+    open_for_clock = session.state not in (State.ACCEPTED, State.AGREED) and not session.ended
+    wake = session.deadline if session.state in (State.OFFERED, State.COUNTERED) else session.demand_expires
+    await tx.run(
+        "UPDATE session SET state = ?, snapshot = ?, peer_key = ?, wake = ?, changed = ? WHERE key = ?",
+        str(session.state),
+        tx.seal("session", "snapshot", session.key, write_session(session)),
+        dialogue.peer_key,
+        wake if open_for_clock else None,
+        now,
+        session.key,
+    )
+
+
+async def _log(
+    tx: Transaction, message: Verified, actor: Actor, now: int | None, sealed_to: bytes | None, problem: str | None
+) -> None:
+    await tx.run(
+        "INSERT INTO message (id, session, author, seq, type, record, sealed_to, problem, processed) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET processed = excluded.processed, "
+        "problem = excluded.problem",
+        message.id,
+        message.session,
+        actor,
+        message.seq,
+        message.type,
+        tx.seal("message", "record", message.id, message.record.encode()),
+        sealed_to,
+        problem,
+        now,
+    )
+
+
+async def say(
+    tx: Transaction,
+    dialogue: Dialogue,
+    kind: str,
+    body: Mapping[str, Any],
+    *,
+    now: int,
+    expires: int | None = None,
+) -> Verified:
+    """Sign the next message of our side, apply it, and queue it for the session's relays.
+
+    Adds a fresh reply key where the rules ask for one. Raises StateError, and signs nothing that is kept, when the
+    session does not allow the message. PROTOCOL §8.3
+    """
+    session = dialogue.session
+    chain, peer = session.chain(dialogue.role), session.chain("vendor" if dialogue.role == "person" else "person")
+    fresh = seal_key() if chain.seq == 0 or kind in _KEYED else None
+    message = sign(
+        kind,
+        dialogue.seed,
+        {**body, "reply": fresh.public} if fresh else body,
+        created=now,
+        expires=now + MESSAGE_LIFE if expires is None else expires,
+        to=session.vendor if dialogue.role == "person" else session.person,
+        session=session.key,
+        seq=chain.seq + 1,
+        prev=chain.last,
+        seen=peer.last,
+    )
+    outcome = receive(session, message, now)
+    assert isinstance(outcome, Applied)
+    if outcome.problem:
+        raise StateError(outcome.problem.code, outcome.problem.detail)
+    dialogue.session = outcome.session
+    if fresh:
+        await keep_reply_key(tx, session.key, fresh)
+    await _log(tx, message, dialogue.role, now, None, None)
+    await _save(tx, dialogue, now)
+    await queue(tx, dialogue.lane, dialogue.relays, message=message.id, now=now)
+    return message
+
+
+async def keep_reply_key(tx: Transaction, session: bytes, key: SealKey) -> None:
+    """Keep the secret of a reply key before its public half goes out."""
+    cell = tx.seal("reply_key", "secret", key.public, key.secret)
+    await tx.run("INSERT INTO reply_key (public, session, secret) VALUES (?, ?, ?)", key.public, session, cell)
+
+
+async def queue(
+    tx: Transaction,
+    lane: bytes,
+    relays: Sequence[str],
+    *,
+    now: int,
+    message: bytes | None = None,
+    record: bytes | None = None,
+) -> int:
+    """Queue a session message, to be sealed, or a ready record for delivery to relays; return its outbox number."""
+    number = await tx.run(
+        "INSERT INTO outbox (lane, message, record, made) VALUES (?, ?, ?, ?)", lane, message, record, now
+    )
+    for relay in relays:
+        await tx.run("INSERT INTO delivery (outbox, relay) VALUES (?, ?)", number, relay)
+    return number
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A message that was processed, and the coded problem if it had no effect."""
+
+    message: Verified
+    problem: IntentcastError | None
+
+
+async def hear(
+    tx: Transaction, dialogue: Dialogue, message: Verified, *, sealed_to: bytes | None, now: int
+) -> list[Heard]:
+    """Process a message of the peer, and any buffered ones it was holding up, in order.
+
+    Raises InvalidMessage when it does not belong here; an equivocation freezes the session and is kept. PROTOCOL §8.2
+    """
+    heard: list[Heard] = []
+    pending: tuple[Verified, bytes | None] | None = (message, sealed_to)
+    while pending:
+        one, key = pending
+        found = await _hear_one(tx, dialogue, one, sealed_to=key, now=now)
+        pending = None
+        if found:
+            heard.append(found)
+            pending = await _next_buffered(tx, dialogue, one)
+    return heard
+
+
+async def _hear_one(
+    tx: Transaction, dialogue: Dialogue, message: Verified, *, sealed_to: bytes | None, now: int
+) -> Heard | None:
+    session = dialogue.session
+    actor = session.actor(message.author)
+    known = await tx.one(
+        "SELECT id FROM message WHERE session = ? AND author = ? AND seq = ? AND processed IS NOT NULL "
+        "ORDER BY id = ? DESC",
+        session.key,
+        actor,
+        message.seq,
+        message.id,
+    )
+    outcome = receive(session, message, now, known["id"] if known else None)
+    match outcome:
+        case Duplicate():
+            return None
+        case Ahead():
+            await _log(tx, message, actor or "person", None, sealed_to, None)
+            return None
+        case Equivocation(frozen):
+            dialogue.session = frozen
+            cell = tx.seal("evidence", "record", message.id, message.record.encode())
+            await tx.run("INSERT OR IGNORE INTO evidence (id, session, record) VALUES (?, ?, ?)",
+                         message.id, session.key, cell)  # fmt: skip
+            await _save(tx, dialogue, now)
+            return None
+        case Applied(after, problem):
+            dialogue.session = after
+            reply = message.body.get("reply")
+            if isinstance(reply, bytes) and len(reply) == 32:
+                dialogue.peer_key = reply
+            if sealed_to:
+                await _erase_older(tx, session.key, sealed_to)
+            await _log(tx, message, actor or "person", now, sealed_to, problem.code if problem else None)
+            await _save(tx, dialogue, now)
+            return Heard(message, problem)
+
+
+async def _erase_older(tx: Transaction, session: bytes, used: bytes) -> None:
+    """Erase our reply keys older than the one a processed message was sealed to. PROTOCOL §5.1"""
+    await tx.run(
+        "DELETE FROM reply_key WHERE session = ? AND number < (SELECT number FROM reply_key WHERE public = ?)",
+        session,
+        used,
+    )
+
+
+async def _next_buffered(tx: Transaction, dialogue: Dialogue, after: Verified) -> tuple[Verified, bytes | None] | None:
+    row = await tx.one(
+        "SELECT * FROM message WHERE session = ? AND author = ? AND seq = ? AND processed IS NULL",
+        dialogue.session.key,
+        dialogue.session.actor(after.author),
+        (after.seq or 0) + 1,
+    )
+    return (read_message(tx, row), row["sealed_to"]) if row else None
+
+
+def read_message(tx: Transaction, row: Row) -> Verified:
+    """Return the verified record of a message row."""
+    return verify(decode_record(tx.open("message", "record", row["id"], row["record"])))
+
+
+async def find_message(tx: Transaction, message_id: bytes) -> Verified | None:
+    """Return a message by its id, or None."""
+    row = await tx.one("SELECT * FROM message WHERE id = ?", message_id)
+    return read_message(tx, row) if row else None
+
+
+async def object_to(tx: Transaction, dialogue: Dialogue, heard: Heard, *, now: int) -> None:
+    """Answer a message that had no effect with its coded problem; problems are never answered. PROTOCOL §8.3"""
+    if heard.problem and heard.message.type != "problem":
+        body = {"code": heard.problem.code, "re": heard.message.id}
+        await say(tx, dialogue, "problem", body, now=now)
+
+
+async def let_time_pass(tx: Transaction, dialogue: Dialogue, now: int) -> bool:
+    """Let the clock act on a session; return whether its state changed. PROTOCOL §8.5"""
+    after = tick(dialogue.session, now)
+    changed = after.state is not dialogue.session.state
+    dialogue.session = after
+    await _save(tx, dialogue, now)
+    return changed
+
+
+def new_seed() -> bytes:
+    """Return 32 fresh random bytes for a signing key."""
+    return random_bytes(32)
+
+
+async def keep_agreement(
+    tx: Transaction, dialogue: Dialogue, demand_record: bytes, confirm: Verified, now: int
+) -> None:
+    """Bundle an agreement's records and keep it, on either side. PROTOCOL §8.6"""
+    session = dialogue.session
+    offer = await find_message(tx, session.accepted_offer or b"")
+    accept = await find_message(tx, session.accept or b"")
+    assert offer is not None
+    assert accept is not None
+    data = bundle(decode_record(demand_record), offer.record, accept.record, confirm.record)
+    await tx.run(
+        "INSERT OR IGNORE INTO agreement (id, number, session, bundle, at) VALUES (?, ?, ?, ?, ?)",
+        confirm.id,
+        await tx.number("agreement"),
+        session.key,
+        tx.seal("agreement", "bundle", confirm.id, data),
+        now,
+    )

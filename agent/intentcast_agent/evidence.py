@@ -1,0 +1,36 @@
+"""What an agreement proves, for people and programs: from its bytes alone."""
+
+from typing import Any
+
+from intentcast_protocol.agreement import verify_agreement
+from intentcast_protocol.identity import cid, did
+from intentcast_protocol.offer import Offer
+from intentcast_protocol.quantity import money
+
+
+def agreement_view(data: bytes) -> dict[str, Any]:
+    """Verify a bundle and say what it proves; raises InvalidMessage. Needs no agent, no network and no clock."""
+    found = verify_agreement(data)
+    offer = found.offer
+    return {
+        "id": cid(found.id),
+        "verified": True,
+        "witnessed": "not witnessed" if not found.witnesses else [did(key) for key in found.witnesses],
+        "demand": cid(found.demand.id),
+        "title": found.demand.name,
+        "person": did(found.demand.author),
+        "vendor": offer.seller.name,
+        "vendor_key": did(offer.author),
+        "domain": domain_view(offer),
+        "item": offer.item.get("name", offer.item["category"]),
+        "price": money(offer.price.total, offer.price.currency),
+        "currency": offer.price.currency,
+        "terms": found.terms.id,
+        "fit": str(found.judgement.fit),
+        "claimed_times": {"offered": offer.created, "accepted": found.accepted, "confirmed": found.confirmed},
+    }
+
+
+def domain_view(offer: Offer | None) -> dict[str, Any] | None:
+    """Return the domain a vendor claims; it is a claim until a relay has checked it."""
+    return {"name": offer.seller.domain, "checked": False} if offer and offer.seller.domain else None

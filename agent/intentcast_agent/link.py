@@ -1,0 +1,175 @@
+"""One connection to one relay: prove keys, ask, and hear what it pushes. PROTOCOL §9"""
+
+import asyncio
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+from urllib.parse import urlsplit
+
+import aiohttp
+from intentcast_protocol.errors import IntentcastError, InvalidMessage, Refused
+from intentcast_protocol.frames import (
+    Ack,
+    Answer,
+    Auth,
+    Challenge,
+    Closed,
+    Count,
+    Counted,
+    Cursor,
+    Hello,
+    Live,
+    Mailbox,
+    Problem,
+    Publish,
+    Records,
+    Request,
+    Subscribe,
+    encode_frame,
+    prove,
+    read_answer,
+)
+from intentcast_protocol.identity import Key
+from intentcast_protocol.limits import MAX_FRAME
+from intentcast_protocol.record import VERSION, Record
+from intentcast_protocol.subscription import Filter
+
+_ANSWER_WITHIN = 20.0  # s a relay has to answer a request
+_FEED = 1_024  # pushed frames we hold before we stop reading, so that TCP slows the relay down
+
+Pushed = Records | Live | Closed
+Numbered = Auth | Publish | Count | Mailbox
+
+
+class LinkDown(Exception):
+    """The relay cannot be reached, or the connection to it broke."""
+
+
+class Link:
+    """An open connection; make one with `open_link`, and leave it with `close`.
+
+    Requests raise Refused or InvalidMessage with the relay's code, or LinkDown. What a relay pushes for a mailbox or
+    subscription comes out of `feed`, in order, with the number of its request.
+    """
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse, host: str, challenge: Challenge) -> None:
+        self.epoch = challenge.epoch
+        self.feed: asyncio.Queue[Pushed | None] = asyncio.Queue(_FEED)
+        self._socket = socket
+        self._host = host
+        self._nonce = challenge.nonce
+        self._waiting: dict[int, asyncio.Future[Answer]] = {}
+        self._next = 0
+        self._reader = asyncio.create_task(self._read())
+
+    async def prove(self, keys: Iterable[tuple[bytes, Key]]) -> None:
+        """Prove that we hold keys, given as (seed, public key)."""
+        now = int(time.time())
+        for seed, key in keys:
+            await self._ask(prove(seed, key, req=0, nonce=self._nonce, host=self._host, now=now))
+
+    async def publish(self, record: Record) -> int | None:
+        """Hand a record to the relay; when this returns, the relay has it on its disk."""
+        answer = await self._ask(Publish(0, record))
+        return answer.value if isinstance(answer, Ack) else None
+
+    async def subscribe(self, wanted: Filter, cursor: Cursor | None) -> int:
+        """Ask for public records, stored and new; return the number they will bear in `feed`."""
+        return await self._start(Subscribe(self._number(), wanted, cursor, False))
+
+    async def read_mailbox(self, key: Key) -> int:
+        """Ask for the records waiting for a proven key, and those to come; return their number in `feed`."""
+        return await self._start(Mailbox(self._number(), "read", key))
+
+    async def take(self, key: Key, ids: Iterable[bytes]) -> None:
+        """Delete records from a mailbox."""
+        await self._ask(Mailbox(0, "take", key, ids=tuple(ids)))
+
+    async def request(self, frame: Numbered) -> Answer:
+        """Send any other request and return its answer."""
+        return await self._ask(frame)
+
+    async def close(self) -> None:
+        """Close the connection; whatever waits for an answer gets LinkDown."""
+        self._reader.cancel()
+        await asyncio.gather(self._reader, return_exceptions=True)
+        await self._socket.close()
+
+    def _number(self) -> int:
+        self._next += 1
+        return self._next
+
+    async def _start(self, frame: Subscribe | Mailbox) -> int:
+        await self._send(frame)
+        return frame.req
+
+    async def _send(self, frame: Request) -> None:
+        try:
+            await self._socket.send_bytes(encode_frame(frame))
+        except (ConnectionError, aiohttp.ClientError) as error:
+            raise LinkDown(str(error)) from error
+
+    async def _ask(self, frame: Numbered) -> Answer:
+        if self._reader.done():
+            raise LinkDown("the connection is closed")
+        req = self._number()
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._waiting[req] = future
+        try:
+            await self._send(replace(frame, req=req))
+            async with asyncio.timeout(_ANSWER_WITHIN):
+                answer = await future
+        except TimeoutError as error:
+            raise LinkDown("the relay did not answer in time") from error
+        finally:
+            self._waiting.pop(req, None)
+        if isinstance(answer, Problem):
+            kind = InvalidMessage if answer.code.startswith("invalid.") else Refused
+            raise kind(answer.code)
+        return answer
+
+    async def _read(self) -> None:
+        try:
+            async for message in self._socket:
+                if message.type is aiohttp.WSMsgType.BINARY:
+                    await self._hand_out(read_answer(message.data))
+        except IntentcastError:
+            pass  # A relay that does not speak the protocol is no relay; the pool dials again, more slowly.
+        finally:
+            for future in self._waiting.values():
+                if not future.done():
+                    future.set_exception(LinkDown("the connection broke"))
+            await self._socket.close()
+            if not self.feed.full():
+                self.feed.put_nowait(None)
+
+    async def _hand_out(self, answer: Answer) -> None:
+        if isinstance(answer, Records | Live | Closed):
+            await self.feed.put(answer)
+        elif isinstance(answer, Ack | Counted | Problem) and answer.req is not None:
+            future = self._waiting.get(answer.req)
+            if future and not future.done():
+                future.set_result(answer)
+            elif isinstance(answer, Problem):
+                # A mailbox or subscription that was refused ends like one that was closed.
+                await self.feed.put(Closed(answer.req, answer.code))
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the connection is still being read."""
+        return not self._reader.done()
+
+
+async def open_link(http: aiohttp.ClientSession, relay: str) -> Link:
+    """Dial a relay and take its challenge; raises LinkDown."""
+    try:
+        async with asyncio.timeout(10):
+            socket = await http.ws_connect(relay, compress=0, max_msg_size=MAX_FRAME, heartbeat=30)
+            await socket.send_bytes(encode_frame(Hello(VERSION)))
+            answer = read_answer(await socket.receive_bytes())
+    except (TimeoutError, OSError, aiohttp.ClientError, IntentcastError, TypeError, ValueError) as error:
+        raise LinkDown(f"{relay} cannot be reached") from error
+    if not isinstance(answer, Challenge) or answer.version != VERSION:
+        await socket.close()
+        raise LinkDown(f"{relay} speaks another version of the protocol")
+    return Link(socket, urlsplit(relay).netloc.lower(), answer)

@@ -1,0 +1,182 @@
+"""What waits to go out: sealed when its turn comes, delivered to each relay, tried again until it is there.
+
+A row is made in the transaction of its effect. The same signed message may travel in a new envelope; it is never signed
+again.
+"""
+
+import asyncio
+from dataclasses import dataclass
+
+from intentcast_protocol.demand import stamp_bits
+from intentcast_protocol.errors import IntentcastError
+from intentcast_protocol.identity import Key
+from intentcast_protocol.limits import STAMP_AGE
+from intentcast_protocol.record import Record, Verified, decode_record, parse
+from intentcast_protocol.sealing import seal
+
+from intentcast_agent.dialogue import find_message
+from intentcast_agent.store import Row, Store, Transaction
+
+CARRIAGE = 7 * 86_400  # s an envelope may wait on a relay
+_RETRY = (1, 2, 5, 15, 60, 300, 900)  # s between attempts at one relay
+_PAGE = 32
+# A relay may say so for a while: the mailbox opens when the vendor's own message arrives there.
+_PASSING = frozenset({
+    "refused.mailbox.not-admitted", "refused.mailbox.full", "refused.rate.exceeded", "refused.relay.stopping",
+    "refused.limit.exceeded", "internal.error",
+})  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """A record ready to be handed to one relay."""
+
+    outbox: int
+    record: Record
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """What sealing a message needs, read in one transaction so that the slow part runs outside it."""
+
+    outbox: int
+    message: Verified
+    seed: bytes
+    to: Key
+    key: bytes
+    bits: int
+
+
+class Outbox:
+    """The queue in the store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._sealing = asyncio.Lock()
+
+    async def due(self, lane: bytes, relay: str, now: int) -> list[Parcel]:
+        """Return what one relay should get now, in the order it was queued, sealing what is not sealed yet."""
+        async with self._store.reading() as tx:
+            rows = await tx.all(
+                "SELECT o.*, d.attempts FROM delivery d JOIN outbox o ON o.number = d.outbox "
+                "WHERE d.relay = ? AND d.state = 'queued' AND d.due <= ? AND o.lane = ? ORDER BY o.number LIMIT ?",
+                relay, now, lane, _PAGE,
+            )  # fmt: skip
+        parcels = []
+        for row in rows:
+            record = await self._ready(row, now)
+            if record:
+                parcels.append(Parcel(row["number"], decode_record(record), row["attempts"]))
+        return parcels
+
+    async def next_due(self, lane: bytes, relay: str) -> int | None:
+        """Return when the next attempt at a relay is due, or None if nothing waits for it."""
+        async with self._store.reading() as tx:
+            row = await tx.one(
+                "SELECT min(d.due) FROM delivery d JOIN outbox o ON o.number = d.outbox "
+                "WHERE d.relay = ? AND d.state = 'queued' AND o.lane = ?",
+                relay,
+                lane,
+            )
+        return row[0] if row else None
+
+    async def delivered(self, number: int, relay: str) -> None:
+        """Note that a relay has it on its disk."""
+        async with self._store.transaction() as tx:
+            await tx.run(
+                "UPDATE delivery SET state = 'done', code = NULL WHERE outbox = ? AND relay = ?", number, relay
+            )
+
+    async def refused(self, parcel: Parcel, relay: str, code: str, now: int) -> None:
+        """Note a relay's refusal: for good, or to be tried again later."""
+        passing = code in _PASSING
+        wait = _RETRY[min(parcel.attempts, len(_RETRY) - 1)]
+        async with self._store.transaction() as tx:
+            await tx.run(
+                "UPDATE delivery SET state = ?, attempts = attempts + 1, due = ?, code = ? "
+                "WHERE outbox = ? AND relay = ?",
+                "queued" if passing else "failed", now + wait, code, parcel.outbox, relay,
+            )  # fmt: skip
+
+    async def waiting(self, lane: bytes) -> int:
+        """Return how many records no relay has yet."""
+        async with self._store.reading() as tx:
+            row = await tx.one(
+                "SELECT count(*) FROM outbox o WHERE o.lane = ? "
+                "AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.outbox = o.number AND d.state != 'queued')",
+                lane,
+            )
+        return int(row[0]) if row else 0
+
+    async def _ready(self, row: Row, now: int) -> bytes | None:
+        """Return a row's record, sealed now if it is not or if its stamp or envelope has aged."""
+        async with self._sealing:
+            async with self._store.reading() as tx:
+                current = await tx.one("SELECT * FROM outbox WHERE number = ?", row["number"])
+                if current is None:
+                    return None
+                record = current["record"]
+                if record is not None and (current["message"] is None or not _aged(record, current["stamped"], now)):
+                    return bytes(record)
+                order = await _read_order(tx, current)
+            if order is None:
+                return None
+            envelope = await asyncio.to_thread(_seal, order, now)
+            async with self._store.transaction() as tx:
+                sql = "UPDATE outbox SET record = ?, stamped = ? WHERE number = ?"
+                await tx.run(sql, envelope, int(order.bits > 0), order.outbox)
+            return envelope
+
+
+def _aged(record: bytes, stamped: int, now: int) -> bool:
+    envelope = parse(decode_record(record))
+    return envelope.expires <= now or (bool(stamped) and envelope.created <= now - STAMP_AGE + 300)
+
+
+def _seal(order: _Order, now: int) -> bytes:
+    envelope = seal(
+        order.message.record,
+        seed=order.seed,
+        to=order.to,
+        key=order.key,
+        created=now,
+        expires=now + CARRIAGE,
+        bits=order.bits,
+    )
+    return envelope.record.encode()
+
+
+async def _read_order(tx: Transaction, row: Row) -> _Order | None:
+    message = await find_message(tx, row["message"])
+    if message is None:
+        return None
+    session = await tx.one("SELECT * FROM session WHERE key = ?", message.session)
+    if session is None:
+        return None
+    key = bytes(session["peer_key"])
+    if session["role"] == "vendor":
+        # Only the first message needs a proof: it opens the way for the others.
+        first = message.seq == 1
+        try:
+            demand = parse(decode_record(session["demand_record"]))
+        except IntentcastError:
+            return None
+        bits = stamp_bits(demand.body.get("admit")) or 0
+        seed = tx.open("session", "seed", session["key"], session["seed"])
+        return _Order(row["number"], message, seed, demand.author, key, bits if first else 0)
+    demand_row = await tx.one("SELECT * FROM demand WHERE id = ?", session["demand"])
+    if demand_row is None or demand_row["seed"] is None:
+        return None
+    seed = tx.open("demand", "seed", demand_row["id"], demand_row["seed"])
+    return _Order(row["number"], message, seed, Key(session["key"]), key, 0)
+
+
+async def progress(tx: Transaction, message: bytes) -> tuple[int, int]:
+    """Return on how many of its relays a message is, and how many it has."""
+    row = await tx.one(
+        "SELECT coalesce(sum(d.state = 'done'), 0), count(*) FROM delivery d JOIN outbox o ON o.number = d.outbox "
+        "WHERE o.message = ?",
+        message,
+    )
+    return (int(row[0]), int(row[1])) if row else (0, 0)

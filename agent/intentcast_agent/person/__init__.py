@@ -1,0 +1,1 @@
+"""What an agent does for a person: draft, cast, compare, haggle, agree."""

@@ -1,0 +1,487 @@
+"""What an agent can be asked to do, as functions from JSON to JSON: the CLI, the socket and later the page call these.
+
+Ids are CIDs and `did:key` text here; demands, offers and agreements also have the short names d1, o1, a1 that only this
+home knows. Every method raises IntentcastError or NotFound, and nothing else a caller must mend.
+"""
+
+import json
+from collections.abc import AsyncIterator
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from intentcast_protocol.constraint import Fit, Judgement
+from intentcast_protocol.demand import Demand, read_demand
+from intentcast_protocol.disclosure import STAGES
+from intentcast_protocol.encoding import decode
+from intentcast_protocol.errors import InvalidMessage, StateError
+from intentcast_protocol.identity import Key, cid, did
+from intentcast_protocol.negotiation import State
+from intentcast_protocol.offer import Offer, read_offer
+from intentcast_protocol.quantity import money
+from intentcast_protocol.record import decode_record, verify
+
+from intentcast_agent.agent import Agent
+from intentcast_agent.dialogue import Dialogue, find_message, read_dialogue
+from intentcast_agent.evidence import agreement_view, domain_view
+from intentcast_agent.outbox import progress
+from intentcast_agent.person import desk
+from intentcast_agent.person.draft import read_template
+from intentcast_agent.store import Row, Transaction
+
+Json = dict[str, Any]
+_FIT_ORDER = {Fit.FITS: 0, Fit.ASKS: 1, Fit.FAILS: 2}
+
+
+class NotFound(Exception):
+    """There is no such demand, offer or agreement in this home."""
+
+    def __init__(self, name: str, hint: str) -> None:
+        super().__init__(f"There is no {name} here. See: {hint}")
+
+
+class Service:
+    """The verbs of one home's agent."""
+
+    def __init__(self, agent: Agent) -> None:
+        self.agent = agent
+
+    # Demands
+
+    async def demand_preview(self, text: str, relays: list[str] | None = None) -> Json:
+        """Fix a draft's bytes and show what each audience would get; `demand_cast` signs exactly these."""
+        draft = read_template(text)
+        use = tuple(relays or draft.relays or self.agent.settings.relays)
+        if not use:
+            raise StateError("refused.session.not-now", "name a relay first: intentcast init --relay URL")
+        async with self.agent.store.transaction() as tx:
+            prepared = await desk.prepare(tx, draft, use, self.agent.now())
+            contact = await tx.get_private("contact") or {}
+        return {
+            "draft": f"d{prepared.number}",
+            "demand": cid(prepared.demand.id),
+            "public": {
+                "bytes": prepared.payload.hex(),
+                "size": len(prepared.payload),
+                "view": readable(decode(prepared.payload)["body"]),
+            },
+            "vendor": {
+                "attributes": {},
+                "note": "A vendor who offers under your terms is told nothing more than this.",
+            },
+            "winner": {"attributes": {name: contact[name] for name in contact if name in STAGES}},
+            "private": draft.private,
+            "relays": list(prepared.demand.relays),
+            "expires": prepared.demand.expires,
+        }
+
+    async def demand_cast(self, draft: str, within: float = 10.0) -> Json:
+        """Sign a previewed draft and cast it; returns when a relay has it on its disk, or after `within` seconds."""
+        number = _number(draft, "d")
+        async with self.agent.store.transaction() as tx:
+            demand = await desk.cast(tx, number, self.agent.now())
+        await self.agent.go_online()
+        self.agent.open_demand(demand.author, demand.relays)
+
+        async def everywhere() -> bool:
+            return all(state != "queued" for state in (await self._carried(demand.author)).values())
+
+        await self.agent.until(everywhere, within)
+        return await self.demand_view(draft)
+
+    async def _carried(self, author: Key) -> dict[str, str]:
+        async with self.agent.store.reading() as tx:
+            rows = await tx.all(
+                "SELECT d.relay, d.state, d.code FROM delivery d JOIN outbox o ON o.number = d.outbox "
+                "WHERE o.lane = ? AND o.message IS NULL AND o.number = "
+                "(SELECT min(number) FROM outbox WHERE lane = ? AND message IS NULL)",
+                author,
+                author,
+            )
+        return {row["relay"]: row["code"] if row["state"] == "failed" else row["state"] for row in rows}
+
+    async def demand_list(self) -> Json:
+        """List demands and drafts, newest first."""
+        async with self.agent.store.reading() as tx:
+            rows = await tx.all("SELECT * FROM demand ORDER BY number DESC")
+            drafts = await tx.all("SELECT number, made FROM draft ORDER BY number DESC")
+            demands = [await self._demand(tx, row) for row in rows]
+        waiting = [{"draft": f"d{row['number']}", "made": row["made"]} for row in drafts]
+        return {"demands": demands, "drafts": waiting, "total": len(demands)}
+
+    async def demand_view(self, demand: str) -> Json:
+        """Show a demand, where it is, and its offers."""
+        async with self.agent.store.reading() as tx:
+            row = await _find(tx, "demand", demand, "d", "intentcast demand list")
+            view = await self._demand(tx, row)
+            record = verify(decode_record(row["record"]))
+        view["relays"] = await self._carried(Key(row["author"]))
+        view["body"] = readable(record.body)
+        view |= await self.offer_list(demand)
+        return view
+
+    async def _demand(self, tx: Transaction, row: Row) -> Json:
+        demand = read_demand(verify(decode_record(row["record"])))
+        count = await tx.one("SELECT count(*) FROM session WHERE demand = ?", row["id"])
+        return {
+            "name": f"d{row['number']}",
+            "id": cid(row["id"]),
+            "title": demand.name,
+            "state": row["state"],
+            "expires": row["expires"],
+            "offers_count": int(count[0]) if count else 0,
+            "author": did(row["author"]),
+        }
+
+    async def demand_withdraw(self, demand: str) -> Json:
+        """Withdraw a demand everywhere and close its sessions."""
+        async with self.agent.store.transaction() as tx:
+            row = await _find(tx, "demand", demand, "d", "intentcast demand list")
+            await desk.withdraw(tx, row, self.agent.now())
+        await self._sent(Key(row["author"]))
+        return await self.demand_view(demand)
+
+    # Offers
+
+    async def offer_list(self, demand: str | None = None) -> Json:
+        """List a demand's offers, best first: those that fit, then by what they cost in all; and what was refused."""
+        async with self.agent.store.reading() as tx:
+            if demand:
+                found = await _find(tx, "demand", demand, "d", "intentcast demand list")
+                rows = await tx.all("SELECT * FROM session WHERE role = 'person' AND demand = ?", found["id"])
+                rejected = await tx.all("SELECT * FROM rejected WHERE demand = ? ORDER BY at", found["id"])
+            else:
+                rows = await tx.all("SELECT * FROM session WHERE role = 'person'")
+                rejected = await tx.all("SELECT * FROM rejected ORDER BY at")
+            offers = [await self._offer(tx, row) for row in rows]
+        offers.sort(key=lambda offer: offer["rank"])
+        for offer in offers:
+            del offer["rank"]
+        refused = [
+            {"vendor": row["claimed"] or "unknown", "code": row["code"], "detail": row["detail"], "at": row["at"]}
+            for row in rejected
+        ]
+        return {"offers": offers, "rejected": refused, "total": len(offers)}
+
+    async def _offer(self, tx: Transaction, row: Row) -> Json:
+        dialogue = await _read(tx, row)
+        session = dialogue.session
+        message = await find_message(tx, session.offer or b"")
+        offer = read_offer(message) if message else None
+        demand = read_demand(verify(decode_record(row["demand_record"])))
+        judgement = demand.judge(message.body) if message else None
+        view: Json = {
+            "name": f"o{row['number']}",
+            "session": did(session.key),
+            "vendor": session.vendor_name or "unknown",
+            "vendor_key": did(session.vendor),
+            "domain": domain_view(offer),
+            "state": str(session.state),
+            "turn": session.turn,
+            "deadline": session.deadline,
+            "rounds": session.rounds,
+            "demand": cid(session.demand),
+        }
+        return view | _terms_of(offer, judgement)
+
+    async def offer_view(self, offer: str) -> Json:
+        """Show one session: the standing offer with each part of its price, every must-have, and all messages."""
+        async with self.agent.store.reading() as tx:
+            row = await _find(tx, "session", offer, "o", "intentcast offer list")
+            view = await self._offer(tx, row)
+            view.pop("rank")
+            dialogue = await _read(tx, row)
+            message = await find_message(tx, dialogue.session.offer or b"")
+            if message:
+                view |= _details(
+                    read_offer(message), read_demand(verify(decode_record(row["demand_record"]))), message.body
+                )
+            sql = "SELECT * FROM message WHERE session = ? AND processed IS NOT NULL ORDER BY processed, rowid"
+            view["messages"] = [
+                {
+                    "id": cid(one["id"]),
+                    "from": one["author"],
+                    "type": one["type"],
+                    "number": one["seq"],
+                    "at": one["processed"],
+                    "problem": one["problem"],
+                    "on_relays": list(await progress(tx, one["id"])) if one["author"] == row["role"] else None,
+                }
+                for one in await tx.all(sql, row["key"])
+            ]
+            told = await tx.all("SELECT attribute, decision, reason, at FROM ledger WHERE session = ?", row["key"])
+            view["disclosed"] = [dict(one) for one in told]
+        return view
+
+    async def offer_compare(self, demand: str) -> Json:
+        """Put a demand's offers side by side; an attribute nobody states is 'not stated', never zero."""
+        listed = await self.offer_list(demand)
+        names = [offer["name"] for offer in listed["offers"] if offer["total"] is not None]
+        views = [await self.offer_view(name) for name in names]
+        rows: dict[str, dict[str, str]] = {}
+        for view in views:
+            for path, value in view["attributes"].items():
+                rows.setdefault(path, {})[view["name"]] = value
+        table = {path: {name: values.get(name, "not stated") for name in names} for path, values in rows.items()}
+        return {"offers": listed["offers"], "attributes": table, "rejected": listed["rejected"], "total": len(names)}
+
+    async def offer_decline(self, offer: str, text: str = "") -> Json:
+        """Decline a vendor."""
+        async with self.agent.store.transaction() as tx:
+            dialogue = await self._dialogue(tx, offer)
+            await desk.decline(tx, dialogue, text, self.agent.now())
+        await self._sent(dialogue.lane)
+        return await self.offer_view(offer)
+
+    # Deals
+
+    async def deal_counter(self, offer: str, total: str, text: str = "") -> Json:
+        """Counter an offer with another total; the rest of its terms stays."""
+        async with self.agent.store.transaction() as tx:
+            dialogue = await self._dialogue(tx, offer)
+            price = (await desk.standing_offer(tx, dialogue)).price
+            wanted = desk.with_total(price, _amount(total, price.currency))
+            await desk.counter(tx, dialogue, wanted, text, self.agent.now())
+        await self._sent(dialogue.lane)
+        return await self.offer_view(offer)
+
+    async def deal_accept(self, offer: str, anyway: bool = False) -> Json:
+        """Accept the standing offer; the vendor's confirm makes it an agreement."""
+        missing = await self.agent.catch_up()
+        async with self.agent.store.transaction() as tx:
+            dialogue = await self._dialogue(tx, offer)
+            unread = set(missing) & set(dialogue.relays)
+            now = self.agent.now()
+            await desk.accept(tx, dialogue, all_relays_read=not unread, anyway=anyway, now=now)
+        await self._sent(dialogue.lane)
+        return await self.offer_view(offer)
+
+    async def deal_wait(self, offer: str, within: float = 60.0) -> Json:
+        """Wait until it is no longer the vendor's turn, or `within` seconds."""
+        await self.agent.go_online()
+
+        async def moved() -> bool:
+            async with self.agent.store.reading() as tx:
+                row = await _find(tx, "session", offer, "o", "intentcast offer list")
+                dialogue = await _read(tx, row)
+            return dialogue.session.turn != "vendor" or dialogue.session.state is State.AGREED
+
+        await self.agent.until(moved, within)
+        return await self.offer_view(offer)
+
+    async def _dialogue(self, tx: Transaction, offer: str) -> Dialogue:
+        row = await _find(tx, "session", offer, "o", "intentcast offer list")
+        if row["role"] != "person":
+            raise StateError("refused.session.not-now", "this home is the vendor of that session")
+        return await read_dialogue(tx, row)
+
+    async def _sent(self, lane: bytes, within: float = 5.0) -> None:
+        """Wait until a relay has what was queued; when none can be reached it stays in the outbox."""
+        await self.agent.go_online()
+        self.agent.pool.poke(lane)
+
+        async def gone() -> bool:
+            return await self.agent.outbox.waiting(lane) == 0
+
+        await self.agent.until(gone, within)
+
+    # Agreements
+
+    async def agreement_list(self) -> Json:
+        """List agreements, newest first."""
+        async with self.agent.store.reading() as tx:
+            rows = await tx.all("SELECT * FROM agreement ORDER BY number DESC")
+            listed = [self._agreement(tx, row) for row in rows]
+        return {"agreements": listed, "total": len(listed)}
+
+    async def agreement_view(self, agreement: str) -> Json:
+        """Show an agreement, verified anew from its own bytes."""
+        async with self.agent.store.reading() as tx:
+            row = await _find(tx, "agreement", agreement, "a", "intentcast agreement list")
+            return self._agreement(tx, row)
+
+    async def agreement_bundle(self, agreement: str) -> Json:
+        """Return an agreement's bytes, in hex."""
+        async with self.agent.store.reading() as tx:
+            row = await _find(tx, "agreement", agreement, "a", "intentcast agreement list")
+            data = tx.open("agreement", "bundle", row["id"], row["bundle"])
+        return {"name": f"a{row['number']}", "id": cid(row["id"]), "bundle": data.hex()}
+
+    def _agreement(self, tx: Transaction, row: Row) -> Json:
+        data = tx.open("agreement", "bundle", row["id"], row["bundle"])
+        return {"name": f"a{row['number']}", "at": row["at"], **agreement_view(data)}
+
+    # The person
+
+    async def contact_view(self) -> Json:
+        """Show what the agent would tell the winner of an agreement."""
+        async with self.agent.store.reading() as tx:
+            return {"contact": await tx.get_private("contact") or {}}
+
+    async def contact_set(self, contact: dict[str, str]) -> Json:
+        """Change it; an empty value forgets an attribute. Raises InvalidMessage for one that is unknown."""
+        if unknown := contact.keys() - STAGES.keys():
+            raise InvalidMessage("invalid.session.malformed", f"{min(unknown)} is none of {', '.join(STAGES)}")
+        async with self.agent.store.transaction() as tx:
+            kept = (await tx.get_private("contact") or {}) | contact
+            await tx.put_private("contact", {name: value for name, value in kept.items() if value})
+        return await self.contact_view()
+
+    # The vendor
+
+    async def vendor_deals(self) -> Json:
+        """List what became of each demand this vendor saw, newest first."""
+        async with self.agent.store.reading() as tx:
+            rows = await tx.all("SELECT * FROM answered ORDER BY at DESC LIMIT 500")
+            stock = await tx.one("SELECT count(*) FROM stock")
+            deals = []
+            for row in rows:
+                state = await tx.one("SELECT state FROM session WHERE key = ?", row["session"] or b"")
+                contact = await tx.get_private(f"contact:{bytes(row['session']).hex()}") if row["session"] else None
+                deals.append({
+                    "demand": cid(row["demand"]),
+                    "outcome": row["outcome"],
+                    "reason": row["reason"],
+                    "sku": row["sku"],
+                    "state": state["state"] if state else None,
+                    "contact": contact,
+                    "at": row["at"],
+                })  # fmt: skip
+        return {"deals": deals, "total": len(deals), "stock": int(stock[0]) if stock else 0}
+
+    # The agent
+
+    async def status(self) -> Json:
+        """Say what runs, which relays are connected, and what waits for whom."""
+        couriers = self.agent.pool.couriers()
+        async with self.agent.store.reading() as tx:
+            turns = await tx.all(
+                "SELECT * FROM session WHERE role = 'person' AND state IN ('offered', 'asking', 'conflict')"
+            )
+            waiting = await tx.one("SELECT count(DISTINCT outbox) FROM delivery WHERE state = 'queued'")
+            counts = {name: await _count(tx, name) for name in ("demand", "session", "agreement", "stock")}
+        return {
+            "online": self.agent.online,
+            "vendor": self.agent.responder is not None,
+            "relays": {relay: any(one.connected for one in couriers if one.relay == relay)
+                       for relay in {one.relay for one in couriers} | set(self.agent.settings.relays)},
+            "needs_you": [f"o{row['number']}" for row in turns],
+            "outbox": int(waiting[0]) if waiting else 0,
+            **counts,
+        }  # fmt: skip
+
+    async def catch_up(self, within: float = 3.0) -> Json:
+        """Read all stored mail; name the relays that could not be read."""
+        return {"unread": list(await self.agent.catch_up(within))}
+
+    async def watch(self, demand: str, within: float) -> AsyncIterator[Json]:
+        """Yield a demand's list of offers whenever it changes, for `within` seconds."""
+        await self.agent.go_online()
+        deadline = self.agent.now() + within
+        last = None
+        while True:
+            listed = await self.offer_list(demand)
+            if listed != last:
+                yield listed
+                last = listed
+            if self.agent.now() >= deadline:
+                return
+
+            async def changed(before: Json = listed) -> bool:
+                return await self.offer_list(demand) != before
+
+            await self.agent.until(changed, min(1.0, max(deadline - self.agent.now(), 0)))
+
+
+def _terms_of(offer: Offer | None, judgement: Judgement | None) -> Json:
+    if offer is None or judgement is None:
+        return {"total": None, "currency": None, "fit": None, "why": None, "rank": (3, Decimal(0)), "item": None}
+    total = money(offer.price.total, offer.price.currency)
+    return {
+        "total": total,
+        "currency": offer.price.currency,
+        "per": offer.price.unit,
+        "item": offer.item.get("name"),
+        "fit": str(judgement.fit),
+        "why": judgement.why,
+        "recommended": judgement.fit is Fit.FITS,
+        "rank": (_FIT_ORDER[judgement.fit], offer.price.total),
+    }
+
+
+def _details(offer: Offer, demand: Demand, body: Json) -> Json:
+    return {
+        "price": [
+            {"kind": part.kind, "name": part.name, "amount": money(part.amount, offer.price.currency)}
+            for part in offer.price.components
+        ],
+        "deviations": list(offer.deviations),
+        "terms": offer.terms.id,
+        "valid_through": offer.expires,
+        "findings": [
+            {"path": found.constraint.path, "strength": found.constraint.strength, "verdict": str(found.verdict),
+             "why": found.why}
+            for found in demand.judge(body).findings
+        ],
+        "attributes": dict(_flatten(offer.item, "")),
+    }  # fmt: skip
+
+
+def _flatten(value: Any, path: str) -> list[tuple[str, str]]:
+    if isinstance(value, dict):
+        if "value" in value:
+            return [(path, f"{value['value']} {value.get('unitCode', '')}".strip())]
+        inner = [(f"{path}.{name}" if path else name, one) for name, one in value.items() if not name.startswith("@")]
+        return [pair for name, one in inner for pair in _flatten(one, name)]
+    if isinstance(value, list):
+        return [(path, ", ".join(str(one) for one in value))]
+    return [(path, str(value))]
+
+
+def readable(value: Any) -> Any:
+    """Return a decoded body as JSON can show it: bytes as hex. A view only; nothing is ever verified from it."""
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, dict):
+        return {name: readable(one) for name, one in value.items()}
+    return [readable(one) for one in value] if isinstance(value, list) else value
+
+
+def _number(name: str, letter: str) -> int:
+    digits = name.removeprefix(letter)
+    if not digits.isascii() or not digits.isdecimal() or len(digits) > 9:
+        kinds = {"d": "demand", "o": "offer", "a": "agreement"}
+        raise NotFound(f"{kinds[letter]} called {name[:80]}", f"intentcast {kinds[letter]} list")
+    return int(digits)
+
+
+async def _find(tx: Transaction, table: str, name: str, letter: str, hint: str) -> Row:
+    if name.startswith("b") and len(name) > 20:
+        rows = [row for row in await tx.all(f"SELECT * FROM {table}") if "id" in row.keys() and cid(row["id"]) == name]  # noqa: S608, SIM118
+        row = rows[0] if rows else None
+    else:
+        row = await tx.one(f"SELECT * FROM {table} WHERE number = ?", _number(name, letter))  # noqa: S608
+    if row is None:
+        raise NotFound(f"{'offer' if table == 'session' else table} called {name[:80]}", hint)
+    return row
+
+
+async def _read(tx: Transaction, row: Row) -> Dialogue:
+    return await read_dialogue(tx, row)
+
+
+async def _count(tx: Transaction, table: str) -> int:
+    row = await tx.one(f"SELECT count(*) FROM {table}")  # noqa: S608
+    return int(row[0]) if row else 0
+
+
+def _amount(text: str, currency: str) -> Decimal:
+    try:
+        amount = Decimal(text.strip().removesuffix(currency).strip())
+        return Decimal(money(amount, currency))
+    except (InvalidOperation, ValueError) as error:
+        raise InvalidMessage("invalid.offer.malformed", f"{text[:40]} is not an amount in {currency}") from error
+
+
+def write_json(value: Any) -> str:
+    """Return a result as one line of JSON; keys that stand as bytes are shown as did:key or hex."""
+    return json.dumps(readable(value), ensure_ascii=False)

@@ -1,0 +1,1 @@
+"""Turns the stock file a vendor already has into stock rows."""

@@ -1,0 +1,322 @@
+"""The vendor's bot: hears demands, answers from stock, haggles within the policy, confirms what it can deliver.
+
+Every answer is one transaction: the match, the price, the signature and the queued message stand or fall together, and
+a confirm stands or falls with the reservation of its item.
+"""
+
+import logging
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from intentcast_protocol.demand import Demand, read_demand
+from intentcast_protocol.disclosure import read_disclosure
+from intentcast_protocol.errors import IntentcastError, InvalidMessage
+from intentcast_protocol.frames import Cursor
+from intentcast_protocol.identity import Key, public_key
+from intentcast_protocol.negotiation import State, begin, permits
+from intentcast_protocol.offer import read_counter, read_offer
+from intentcast_protocol.record import Record, Verified, check_time, decode_record, sign, verify
+from intentcast_protocol.sealing import seal_key
+from intentcast_protocol.subscription import Filter
+from intentcast_protocol.vocabulary import write_price
+
+from intentcast_agent.dialogue import (
+    Dialogue,
+    Heard,
+    create,
+    find_message,
+    keep_agreement,
+    new_seed,
+    open_dialogue,
+    queue,
+    say,
+)
+from intentcast_agent.inbox import Side
+from intentcast_agent.pool import Lane
+from intentcast_agent.store import Row, Transaction
+from intentcast_agent.vendor import stockroom
+from intentcast_agent.vendor.match import Stock
+from intentcast_agent.vendor.policy import Policy, read_policy
+from intentcast_agent.vendor.quote import Ask, Pass, Quote, answer_counter, best_quote, first_quote
+
+if TYPE_CHECKING:
+    from intentcast_agent.agent import Agent
+
+log = logging.getLogger("intentcast.vendor")
+PROFILE_LIFE = 30 * 86_400
+_LIVE = "('seen', 'asking', 'offered', 'countered', 'accepted', 'agreed', 'lapsed', 'conflict')"
+
+
+class Responder:
+    """A vendor at work; make one with `open_responder`."""
+
+    def __init__(self, agent: "Agent", seed: bytes, policy: Policy, stock: Stock) -> None:
+        self.agent = agent
+        self.seed = seed
+        self.key = public_key(seed)
+        self.policy = policy
+        self.stock = stock
+        self.relays = agent.settings.relays
+        self.side = Side(self._begin, self.react, seed)
+
+    async def open(self) -> None:
+        """Publish the profile and listen for demands and mail on every relay."""
+        await self._publish_profile()
+        categories = self.policy.categories or self.stock.categories
+        wanted = Filter(("demand", "demand-withdraw"), (), tuple(categories)[:64], self.policy.area)
+        lane = Lane(b"", self._keys, self._on_mail, wanted, self._on_public, self._place, self._keep_place)
+        self.agent.pool.open_lane(lane, self.relays)
+
+    async def _publish_profile(self) -> None:
+        """Publish the vendor's card again when it is new, changed, or half way through its life."""
+        now = self.agent.now()
+        secret = self.agent.keystore.get("profile-seal")
+        if secret is None:
+            return
+        body = {**_seller(self.policy), "categories": sorted(self.policy.categories or self.stock.categories)[:64],
+                "areaServed": {"cells": list(self.policy.area.cells), "countries": list(self.policy.area.countries)},
+                "relays": list(self.relays), "sealKey": seal_key(lambda _: secret).public}  # fmt: skip
+        async with self.agent.store.transaction() as tx:
+            last = await tx.get_private("profile")
+            mark = [sorted(body["categories"]), body["relays"], body["name"], body["areaServed"]]
+            if last and last["mark"] == mark and last["made"] > now - PROFILE_LIFE // 2:
+                return
+            record = sign("profile", self.seed, body, created=now, expires=now + PROFILE_LIFE)
+            await queue(tx, b"", self.relays, record=record.record.encode(), now=now)
+            await tx.put_private("profile", {"mark": mark, "made": now})
+
+    async def _keys(self) -> list[tuple[bytes, Key]]:
+        async with self.agent.store.reading() as tx:
+            rows = await tx.all(f"SELECT key, seed FROM session WHERE role = 'vendor' AND state IN {_LIVE}")  # noqa: S608
+            return [(tx.open("session", "seed", row["key"], row["seed"]), Key(row["key"])) for row in rows]
+
+    async def _on_mail(self, _relay: str, record: Record) -> None:
+        await self.agent.take_in(record, self.side, b"")
+
+    async def _on_public(self, _relay: str, records: tuple[tuple[int, Record], ...]) -> None:
+        """Hear public records; each demand is answered once, whichever relay brings it first."""
+        for _, record in records:
+            now = self.agent.now()
+            try:
+                demand = verify(record)
+                check_time(demand, now)
+            except IntentcastError as error:
+                log.info("a relay sent a record that does not hold: %s", error.code)
+                continue
+            if demand.type == "demand":
+                async with self.agent.store.transaction() as tx:
+                    if not await tx.one("SELECT 1 FROM answered WHERE demand = ?", demand.id):
+                        await self._hear(tx, demand, now)
+                self.agent.pool.poke(b"")
+
+    async def _hear(self, tx: Transaction, demand: Verified, now: int) -> None:
+        if self.policy.delay:
+            await self._note(tx, demand, "waiting", "the policy answers later", now)
+            subject = demand.record.encode()
+            await tx.run(
+                "INSERT INTO errand (kind, subject, due) VALUES ('answer', ?, ?)", subject, now + self.policy.delay
+            )
+        else:
+            await self.answer(tx, demand.record, now)
+
+    async def answer(self, tx: Transaction, record: Record, now: int) -> None:
+        """Answer one demand with the best item in stock, or note why not."""
+        verified = verify(record)
+        try:
+            check_time(verified, now)
+            demand = read_demand(verified)
+            relays = tuple(relay for relay in demand.relays if relay in self.relays)
+        except IntentcastError as error:
+            await self._note(tx, verified, "passed", str(error), now)
+            return
+        if not relays:
+            # A relay named by a stranger is never dialled: that would let anyone aim this bot at any address.
+            await self._note(tx, verified, "passed", "it is answered at relays this vendor does not use", now)
+            return
+        sql = (
+            "SELECT count(*) FROM session WHERE role = 'vendor' AND state IN ('seen', 'asking', 'offered', 'countered')"
+        )
+        open_sessions = await tx.one(sql)
+        if open_sessions and open_sessions[0] >= self.policy.max_open:
+            await self._note(tx, verified, "passed", "too many open sessions", now)
+            return
+        spoken_for = await stockroom.reserved(tx)
+        found = best_quote(self.policy, self.stock, demand, now, spoken_for)
+        if isinstance(found, Pass):
+            await self._note(tx, verified, "passed", found.reason, now)
+            return
+        match, quote = found
+        dialogue = await self._open_session(tx, demand, verified, relays, now)
+        if isinstance(quote, Ask):
+            body = {"text": quote.text, "path": quote.path, "termsAccepted": quote.terms.wire()}
+            await say(tx, dialogue, "question", body, now=now)
+            await self._note(tx, verified, "asked", quote.text, now, match.item.sku, dialogue.session.key)
+        else:
+            await self._offer(tx, dialogue, match.item.item, quote, now)
+            await self._note(tx, verified, "offered", "", now, match.item.sku, dialogue.session.key)
+
+    async def _open_session(
+        self, tx: Transaction, demand: Demand, verified: Verified, relays: tuple[str, ...], now: int
+    ) -> Dialogue:
+        session_seed = new_seed()
+        session = begin(demand, key=public_key(session_seed), vendor=self.key)
+        return await create(
+            tx,
+            session,
+            "vendor",
+            demand_record=verified.record.encode(),
+            seed=self.seed,
+            relays=relays,
+            peer_key=demand.offer_key,
+            session_seed=session_seed,
+            now=now,
+        )
+
+    async def _offer(self, tx: Transaction, dialogue: Dialogue, item: dict[str, Any], quote: Quote, now: int) -> None:
+        body = {
+            "@type": "Offer",
+            "demand": dialogue.session.demand,
+            "itemOffered": item,
+            "priceSpecification": write_price(quote.price),
+            "deviations": list(quote.deviations),
+            "validThrough": quote.expires,
+            "termsAccepted": quote.terms.wire(),
+            "offeredBy": _seller(self.policy),
+            "commitment": "firm",
+        }
+        await say(tx, dialogue, "offer", body, now=now, expires=quote.expires)
+
+    async def _note(
+        self,
+        tx: Transaction,
+        demand: Verified,
+        outcome: str,
+        reason: str,
+        now: int,
+        sku: str | None = None,
+        session: bytes | None = None,
+    ) -> None:
+        await tx.run(
+            "INSERT INTO answered (demand, author, outcome, reason, sku, session, expires, at) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (demand) DO UPDATE SET outcome = excluded.outcome, "
+            "reason = excluded.reason, sku = excluded.sku, session = excluded.session, at = excluded.at",
+            demand.id, demand.author, outcome, reason, sku, session, demand.expires, now,
+        )  # fmt: skip
+        self.agent.tell({"event": "demand", "demand": demand.id, "outcome": outcome, "reason": reason})
+
+    async def _begin(self, _tx: Transaction, _envelope: Verified, _message: Verified, _now: int) -> Dialogue:
+        raise InvalidMessage("invalid.record.recipient", "no such session")
+
+    async def react(self, tx: Transaction, dialogue: Dialogue, heard: Heard, now: int) -> None:
+        """Do what follows from a person's message."""
+        if heard.problem:
+            return
+        match heard.message.type:
+            case "counter" if dialogue.session.state is State.COUNTERED:
+                await self._answer_counter(tx, dialogue, heard.message, now)
+            case "answer":
+                await self._answer_again(tx, dialogue, now)
+            case "accept":
+                await self._confirm(tx, dialogue, now)
+            case "disclose":
+                await self._keep_contact(tx, dialogue, heard.message)
+
+    async def _answer_counter(self, tx: Transaction, dialogue: Dialogue, message: Verified, now: int) -> None:
+        session = dialogue.session
+        last = await find_message(tx, session.offer or b"")
+        item = await self._item(tx, session.key)
+        if last is None or item is None:
+            return
+        offered, counter = read_offer(last), read_counter(message)
+        answer = answer_counter(
+            self.policy,
+            Decimal(item["price"]),
+            offered.price,
+            counter.price,
+            rounds=session.rounds,
+            now=now,
+            demand_expires=session.demand_expires,
+        )
+        if isinstance(answer, Pass):
+            await say(tx, dialogue, "decline", {"code": "refused.session.not-now"}, now=now)
+            return
+        again = Quote(answer.price, offered.deviations, answer.expires, offered.terms)
+        await self._offer(tx, dialogue, offered.item, again, now)
+
+    async def _answer_again(self, tx: Transaction, dialogue: Dialogue, now: int) -> None:
+        """After a person's answer, offer the item the question was about."""
+        row = await tx.one("SELECT * FROM session WHERE key = ?", dialogue.session.key)
+        item = await self._item(tx, dialogue.session.key)
+        if row is None or item is None or dialogue.session.state is not State.SEEN:
+            return
+        demand = read_demand(verify(decode_record(row["demand_record"])))
+        found = [match for match in self.stock.match(demand, alternatives=True) if match.item.sku == item["sku"]]
+        quote = first_quote(self.policy, found[0], demand, now, answered=True) if found else Pass("sold")
+        if isinstance(quote, Quote):
+            await self._offer(tx, dialogue, found[0].item.item, quote, now)
+        else:
+            await say(tx, dialogue, "decline", {"code": "refused.stock.gone"}, now=now)
+
+    async def _confirm(self, tx: Transaction, dialogue: Dialogue, now: int) -> None:
+        session = dialogue.session
+        item = await self._item(tx, session.key)
+        if item is None or not await stockroom.reserve(tx, session.key, item["sku"], now):
+            await say(tx, dialogue, "withdraw", {"re": session.offer, "code": "refused.stock.gone"}, now=now)
+            return
+        confirm = await say(tx, dialogue, "confirm", {"accept": session.accept}, now=now)
+        row = await tx.one("SELECT demand_record FROM session WHERE key = ?", session.key)
+        assert row is not None
+        await keep_agreement(tx, dialogue, row["demand_record"], confirm, now)
+        await self._withdraw_rivals(tx, item, session.key, now)
+
+    async def _withdraw_rivals(self, tx: Transaction, item: Row, winner: Key, now: int) -> None:
+        """When the last one is sold, take back what was offered of it to others."""
+        free = item["quantity"] - (await stockroom.reserved(tx)).get(item["sku"], 0)
+        if free > 0:
+            return
+        rows = await tx.all("SELECT session FROM answered WHERE sku = ? AND session IS NOT NULL AND session != ?",
+                            item["sku"], winner)  # fmt: skip
+        for row in rows:
+            rival = await open_dialogue(tx, row["session"], self.seed)
+            standing = rival and rival.session.state in (State.OFFERED, State.COUNTERED)
+            if rival and standing and permits(rival.session, "vendor", "withdraw", now):
+                body = {"re": rival.session.offer, "code": "refused.stock.gone"}
+                await say(tx, rival, "withdraw", body, now=now)
+
+    async def _keep_contact(self, tx: Transaction, dialogue: Dialogue, message: Verified) -> None:
+        try:
+            contact = read_disclosure(message.body)
+        except InvalidMessage as error:
+            await say(tx, dialogue, "problem", {"code": error.code, "re": message.id}, now=self.agent.now())
+            return
+        await tx.put_private(f"contact:{dialogue.session.key.hex()}", contact)
+
+    async def _item(self, tx: Transaction, session: bytes) -> Row | None:
+        return await tx.one("SELECT s.* FROM answered a JOIN stock s ON s.sku = a.sku WHERE a.session = ?", session)
+
+    async def _place(self, relay: str) -> Cursor | None:
+        async with self.agent.store.reading() as tx:
+            row = await tx.one("SELECT * FROM place WHERE relay = ?", relay)
+        return Cursor(row["epoch"], row["seq"]) if row else None
+
+    async def _keep_place(self, relay: str, cursor: Cursor) -> None:
+        async with self.agent.store.transaction() as tx:
+            sql = "INSERT OR REPLACE INTO place (relay, epoch, seq) VALUES (?, ?, ?)"
+            await tx.run(sql, relay, cursor.epoch, cursor.seq)
+
+
+def _seller(policy: Policy) -> dict[str, Any]:
+    fields = {"name": policy.name, "domain": policy.domain, "jurisdiction": policy.jurisdiction}
+    return {name: value for name, value in fields.items() if value}
+
+
+async def open_responder(agent: "Agent") -> Responder | None:
+    """Make the responder of a home that has a vendor with a policy; None where there is none. Raises PolicyError."""
+    seed = agent.keystore.get("vendor")
+    path = agent.home.config.with_name("policy.toml")
+    if seed is None or not path.exists():
+        return None
+    policy = read_policy(path.read_text())
+    async with agent.store.reading() as tx:
+        items = await stockroom.read_all(tx)
+    return Responder(agent, seed, policy, Stock(items))

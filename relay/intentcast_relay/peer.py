@@ -1,0 +1,282 @@
+"""One WebSocket connection: it carries bytes to the core and performs the effects the core returns; it decides nothing.
+
+PROTOCOL §9
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
+from intentcast_protocol.errors import IntentcastError, InvalidMessage
+from intentcast_protocol.frames import Ack, Answer, Closed, Counted, Cursor, Live, encode_frame
+
+from intentcast_relay.config import Limits
+from intentcast_relay.core import (
+    Connection,
+    Effect,
+    Forget,
+    Hangup,
+    Perform,
+    Persist,
+    Replay,
+    Send,
+    Tally,
+    Watch,
+    problem,
+    resume,
+)
+from intentcast_relay.feed import Feed, Listener, item
+from intentcast_relay.ingest import Ingest
+from intentcast_relay.ledger import Answer as Outcome
+from intentcast_relay.outgoing import Outgoing, SlowReader, header
+from intentcast_relay.store.contract import Page, Store
+
+_LAST_WORD: Final = 1.0  # s a peer that is being closed has to take its last frames
+_log = logging.getLogger("intentcast_relay")
+
+Drain = Callable[[], Awaitable[None]]
+Fetch = Callable[[int, int], Awaitable[Page]]
+
+
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    """The parts of the relay a connection works with."""
+
+    store: Store
+    ingest: Ingest
+    feed: Feed
+    limits: Limits
+    clock: Callable[[], int]
+
+
+class Peer:
+    """A connected agent; `run` lasts as long as its WebSocket."""
+
+    def __init__(
+        self,
+        rooms: Rooms,
+        connection: Connection,
+        socket: web.WebSocketResponse,
+        transport: asyncio.Transport,
+        drain: Drain,
+    ) -> None:
+        self._rooms = rooms
+        self._core = connection
+        self._socket = socket
+        self._transport = transport
+        self._drain = drain
+        self.outgoing = Outgoing(rooms.limits)
+        self._listeners: dict[int, Listener] = {}
+        self._replays: dict[int, asyncio.Task[None]] = {}
+        self._sender: asyncio.Task[None] | None = None
+        self._ending: asyncio.Task[None] | None = None
+
+    async def run(self) -> None:
+        """Serve the connection until either side closes it."""
+        loop = asyncio.get_running_loop()
+        self._sender = loop.create_task(self._send())
+        greeting = loop.call_later(self._rooms.limits.auth_deadline, self._late)
+        try:
+            async for message in self._socket:
+                self._receive(message)
+                if self.outgoing.crowded:
+                    await self.outgoing.room()
+                if self._rooms.ingest.full:
+                    await self._rooms.ingest.room()
+        finally:
+            greeting.cancel()
+            self._leave()
+            tasks = [self._sender, *self._replays.values()]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def stop(self) -> None:
+        """Close the connection because the relay stops: every subscription is told where to resume. PROTOCOL §9.9"""
+        self._core.stopping = True
+        await self._end("refused.relay.stopping", WSCloseCode.GOING_AWAY, flush=True)
+
+    def refuse_writes(self) -> None:
+        """Take no more records: the relay is about to stop."""
+        self._core.stopping = True
+
+    def _receive(self, message: WSMessage) -> None:
+        try:
+            if message.type is WSMsgType.BINARY:
+                self._perform(self._core.receive(message.data, self._rooms.clock()))
+            elif message.type is WSMsgType.TEXT:
+                self._perform(self._core.fault(InvalidMessage("invalid.frame.malformed", "binary frames only")))
+        except Exception as error:
+            trace = error.__traceback__
+            while trace and trace.tb_next:
+                trace = trace.tb_next
+            where = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else "?"
+            # Neither text nor values of the error: they may hold what a peer sent.
+            _log.error("internal error: %s at %s", type(error).__name__, where)
+            self._answer(problem(None, IntentcastError("internal.error")))
+
+    def _perform(self, effect: Effect) -> None:
+        match effect:
+            case Persist(req, envelope):
+                self._rooms.ingest.offer(envelope, self._outcome, req)
+            case Send(frame):
+                self._answer(frame)
+            case Perform(req, act):
+                self._rooms.ingest.offer(act, self._outcome, req)
+            case Replay():
+                self._replay(effect)
+            case Watch():
+                self._watch(effect)
+            case Tally(request):
+                least, most = self._rooms.feed.index.count(request, self._rooms.clock())
+                self._answer(Counted(request.req, least, most))
+            case Forget(req):
+                self._forget(req)
+            case Hangup(frame):
+                self._answer(frame)
+                self._end_soon("refused.limit.exceeded", WSCloseCode.POLICY_VIOLATION, flush=True)
+
+    def _answer(self, frame: Answer) -> None:
+        self.outgoing.answer(encode_frame(frame))
+
+    def _outcome(self, req: int, outcome: Outcome) -> None:
+        if isinstance(outcome, IntentcastError):
+            self._answer(problem(req, outcome))
+        else:
+            self._answer(Ack(req, outcome))
+
+    # Subscriptions and mailboxes
+
+    def _replay(self, effect: Replay) -> None:
+        store, feed, clock = self._rooms.store, self._rooms.feed, self._rooms.clock
+        after = resume(effect.cursor, store.epoch, feed.head)
+        listener = Listener(self, effect.req, sent=after)
+        if not effect.once:
+            feed.index.add(listener, effect.filter, self)
+
+        async def fetch(at: int, upto: int) -> Page:
+            return await store.public(effect.filter, at, upto, self._rooms.limits.page, clock())
+
+        self._begin(listener, fetch, once=effect.once)
+
+    def _watch(self, effect: Watch) -> None:
+        store, feed, clock = self._rooms.store, self._rooms.feed, self._rooms.clock
+        listener = Listener(self, effect.req, mailbox=effect.key)
+        displaced = feed.index.read(listener, effect.key)
+        if displaced is not None and isinstance(displaced.owner, Peer):
+            displaced.owner.displace(displaced)
+
+        async def fetch(at: int, upto: int) -> Page:
+            return await store.mailbox(effect.key, at, upto, self._rooms.limits.page, clock())
+
+        self._begin(listener, fetch, once=False)
+
+    def _begin(self, listener: Listener, fetch: Fetch, *, once: bool) -> None:
+        req = listener.req
+        self._listeners[req] = listener
+        task = asyncio.get_running_loop().create_task(self._catch_up(listener, fetch, once=once))
+        self._replays[req] = task
+        task.add_done_callback(lambda done: self._caught_up(req, done))
+
+    async def _catch_up(self, listener: Listener, fetch: Fetch, *, once: bool) -> None:
+        at, upto = listener.sent, self._rooms.feed.head
+        while True:
+            while at < upto:
+                await self.outgoing.room()
+                page = await fetch(at, upto)
+                listener.send(((seq, item(seq, record)) for seq, record in page.records), replayed=True)
+                at = page.reached
+            if not listener.missed:
+                break
+            listener.pending, listener.missed, upto = [], False, self._rooms.feed.head
+        self._answer(Live(listener.req, Cursor(self._rooms.store.epoch, upto)))
+        pending, listener.pending = listener.pending or [], None
+        listener.sent = max(listener.sent, upto)
+        if once:
+            self._forget(listener.req)
+            self._core.ended(listener.req)
+        else:
+            listener.send(pending, replayed=True)
+
+    def _caught_up(self, req: int, done: asyncio.Task[None]) -> None:
+        if self._replays.get(req) is done:
+            del self._replays[req]
+        if not done.cancelled() and (error := done.exception()) is not None:
+            _log.error("a subscription failed: %s", error)
+            self._close(req, "internal.error")
+
+    def displace(self, listener: Listener) -> None:
+        """End the reading of a mailbox that another connection reads from now on. PROTOCOL §10.4"""
+        if self._listeners.get(listener.req) is listener:
+            self._close(listener.req, "refused.limit.exceeded")
+
+    def _close(self, req: int, code: str) -> None:
+        listener = self._listeners.get(req)
+        if listener is not None:
+            self._forget(req)
+            self._core.ended(req)
+            self._answer(Closed(req, code, Cursor(self._rooms.store.epoch, listener.sent)))
+
+    def _forget(self, req: int) -> None:
+        listener = self._listeners.pop(req, None)
+        if listener is not None:
+            self._rooms.feed.index.remove(listener, listener.mailbox)
+        task = self._replays.pop(req, None)
+        if task is not None and task is not asyncio.current_task():
+            task.cancel()
+
+    def _leave(self) -> None:
+        for req in list(self._listeners):
+            self._forget(req)
+
+    # The end
+
+    async def _send(self) -> None:
+        try:
+            await self.outgoing.run(self._write)
+        except SlowReader:
+            self._end_soon("refused.limit.exceeded", WSCloseCode.TRY_AGAIN_LATER, flush=False)
+        except ConnectionError:
+            # The reading side notices it too, and ends the connection.
+            return
+
+    async def _write(self, data: bytes) -> None:
+        # aiohttp's own send_bytes costs a system call for each message; these go out together.
+        if self._socket.closed or self._transport.is_closing():
+            raise ConnectionResetError
+        self._transport.write(data)
+        await self._drain()
+
+    def _late(self) -> None:
+        if not self._core.greeted:
+            self._answer(problem(None, IntentcastError("refused.limit.exceeded", "no hello in time")))
+            self._end_soon("refused.limit.exceeded", WSCloseCode.POLICY_VIOLATION, flush=True)
+
+    def _end_soon(self, code: str, close: WSCloseCode, *, flush: bool) -> None:
+        if self._ending is None:
+            self._ending = asyncio.get_running_loop().create_task(self._end(code, close, flush=flush))
+
+    async def _end(self, code: str, close: WSCloseCode, *, flush: bool) -> None:
+        if flush:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_WORD):
+                    await self.outgoing.flush()
+        self.outgoing.clear()
+        epoch = self._rooms.store.epoch
+        words = [
+            encode_frame(Closed(req, code, Cursor(epoch, listener.sent))) for req, listener in self._listeners.items()
+        ]
+        self._leave()
+        with contextlib.suppress(TimeoutError, ConnectionError):
+            async with asyncio.timeout(_LAST_WORD):
+                await self._write(b"".join(header(len(word)) + word for word in words))
+        with contextlib.suppress(TimeoutError, ConnectionError):
+            async with asyncio.timeout(_LAST_WORD):
+                await self._socket.close(code=close, message=code.encode())
+        if not flush:
+            # What a stalled peer has not read would otherwise keep the socket open.
+            self._transport.abort()

@@ -1,0 +1,1 @@
+"""Where a relay keeps records: one contract, one module for each backend."""
