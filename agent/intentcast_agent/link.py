@@ -164,7 +164,9 @@ async def open_link(http: aiohttp.ClientSession, relay: str) -> Link:
     """Dial a relay and take its challenge; raises LinkDown."""
     try:
         async with asyncio.timeout(10):
-            socket = await http.ws_connect(relay, compress=0, max_msg_size=MAX_FRAME, heartbeat=30)
+            socket = await http.ws_connect(
+                relay, compress=0, max_msg_size=MAX_FRAME, heartbeat=30, timeout=aiohttp.ClientWSTimeout(ws_close=1.0)
+            )
             await socket.send_bytes(encode_frame(Hello(VERSION)))
             answer = read_answer(await socket.receive_bytes())
     except (TimeoutError, OSError, aiohttp.ClientError, IntentcastError, TypeError, ValueError) as error:

@@ -224,7 +224,9 @@ def _number(constraint: Constraint, found: Any) -> Decimal | None:
         return None
     value, unit = (found.get("value"), found.get("unitCode")) if isinstance(found, dict) else (found, None)
     number = _decimal(value)
-    return None if number is None else convert(number, unit if isinstance(unit, str) else None, constraint.unit)
+    if number is None or not isinstance(unit, str | None):
+        return None
+    return convert(number, unit, constraint.unit)
 
 
 def _decimal(value: Any) -> Decimal | None:
@@ -243,11 +245,18 @@ def _lower(text: str) -> str:
 
 
 def _as_text(value: Any) -> str:
+    """Return the text that a value compares and is shown as; empty, which equals none, where it has none."""
     if isinstance(value, dict):
         unit = value.get("unitCode") or value.get("priceCurrency")
-        value = next((value[key] for key in ("value", "price", "name") if key in value), "?")
-        return f"{value} {unit}" if unit else str(value)
-    return value if isinstance(value, str) else str(value)
+        text = _plain(next((value[key] for key in ("value", "price", "name") if key in value), None))
+        return f"{text} {unit}" if text and isinstance(unit, str) else text
+    return _plain(value)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, str | int) else ""
 
 
 def _why(constraint: Constraint, name: str, found: Any, verdict: Verdict) -> str:
@@ -256,7 +265,7 @@ def _why(constraint: Constraint, name: str, found: Any, verdict: Verdict) -> str
     wanted = " to ".join(value) if constraint.op == "between" else ", ".join(value) if constraint.op == "in" else value
     words = {"eq": "", "in": "one of ", "ge": "at least ", "le": "at most ", "between": "", "like": "like "}
     asked = f"{words[constraint.op]}{wanted}{f' {unit}' if unit else ''}"
-    asked, have = visible(asked), visible(_as_text(found)[:80])
+    asked, have = visible(asked), visible(_as_text(found)[:80]) or "?"
     if verdict is Verdict.UNKNOWN:
         return f"{name} {have} cannot be compared with {asked}"
     return f"{name} {have} {'is' if verdict is Verdict.MET else 'is not'} {asked}"

@@ -4,7 +4,8 @@ A number on the wire is text, so that 0.1 stays 0.1 and every language reads the
 """
 
 import re
-from decimal import Decimal, InvalidOperation
+from collections.abc import Iterable
+from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
 
 DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]{0,14})(?:\.[0-9]{1,9})?", re.ASCII)
 
@@ -31,6 +32,8 @@ _DIGITS = dict.fromkeys(
     ),
     0,
 ) | dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3)
+# Our own, so that the context of a program that embeds us changes no verdict and no total.
+_ARITHMETIC = Context(prec=28, rounding=ROUND_HALF_EVEN)
 _CURRENCY = re.compile(r"[A-Z]{3}", re.ASCII)
 
 # UN/ECE Rec 20 code -> (dimension, factor to the dimension's base unit).
@@ -103,13 +106,22 @@ def money(value: Decimal, currency: str) -> str:
     Raises ValueError when the amount is too large to be written. PROTOCOL §3.3
     """
     try:
-        text = format(value.quantize(Decimal(1).scaleb(-minor_digits(currency)), "ROUND_HALF_UP"), "f")
+        step = Decimal(1).scaleb(-minor_digits(currency))
+        text = format(value.quantize(step, "ROUND_HALF_UP", _ARITHMETIC), "f")
     except InvalidOperation as error:
         raise ValueError("not an amount that can be written") from error
     if Decimal(text) == 0:
         text = text.removeprefix("-")
     parse_decimal(text)
     return text
+
+
+def add(amounts: Iterable[Decimal]) -> Decimal:
+    """Return the exact sum of at most a thousand amounts that `parse_decimal` read."""
+    total = Decimal(0)
+    for amount in amounts:
+        total = _ARITHMETIC.add(total, amount)
+    return total
 
 
 def convert(value: Decimal, unit: str | None, to: str | None) -> Decimal | None:
@@ -122,4 +134,4 @@ def convert(value: Decimal, unit: str | None, to: str | None) -> Decimal | None:
     if unit is None or to is None or unit not in _UNITS or to not in _UNITS:
         return None
     (dimension, factor), (target, divisor) = _UNITS[unit], _UNITS[to]
-    return value * factor / divisor if dimension == target else None
+    return _ARITHMETIC.divide(_ARITHMETIC.multiply(value, factor), divisor) if dimension == target else None

@@ -10,7 +10,7 @@ from typing import Any
 
 from intentcast_protocol.errors import InvalidMessage
 from intentcast_protocol.limits import MAX_COMPONENTS, MAX_RELAYS, MAX_TEXT
-from intentcast_protocol.quantity import minor_digits, parse_decimal, parse_money
+from intentcast_protocol.quantity import add, minor_digits, parse_decimal, parse_money
 from intentcast_protocol.subscription import CATEGORY
 
 # C0 and C1 controls but the newline, and the marks that reorder what a person reads.
@@ -112,7 +112,7 @@ def read_price(value: object, code: str) -> Price:
         components = tuple(_component(item, currency, code) for item in listed)
     except ValueError as error:
         raise InvalidMessage(code, f"price: {error}") from error
-    if total < 0 or total != sum(item.amount for item in components):
+    if total < 0 or total != add(item.amount for item in components):
         raise InvalidMessage("invalid.offer.total", f"{total} is not the sum of its {len(components)} parts")
     return Price(total, str(currency), read_unit(value.get("unitCode"), "unitCode", code), components)
 

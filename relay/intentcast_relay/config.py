@@ -1,5 +1,6 @@
 """The operator's one file: TOML in, a frozen value out, and a plain sentence for whatever is wrong with it."""
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -11,6 +12,7 @@ from urllib.parse import urlsplit
 from intentcast_protocol.limits import MAX_SUBSCRIPTIONS
 
 DEFAULT_PORT: Final = {"ws": 80, "wss": 443}
+_HOST: Final = re.compile(r"[a-z0-9.\-:\[\]]{1,255}", re.ASCII | re.IGNORECASE)  # what a proof may name
 
 
 class ConfigError(Exception):
@@ -141,7 +143,7 @@ def check_url(url: str) -> str:
     """Admit the address agents dial: ws or wss, a host, perhaps a port, nothing more. Raises ConfigError."""
     try:
         parts = urlsplit(url)
-        good = parts.scheme in DEFAULT_PORT and parts.hostname and parts.port != 0 and parts.username is None
+        good = parts.scheme in DEFAULT_PORT and parts.hostname and parts.port != 0 and _HOST.fullmatch(parts.netloc)
     except ValueError:
         good = False
     if not good or parts.path not in {"", "/"} or parts.query or parts.fragment:

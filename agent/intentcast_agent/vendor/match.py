@@ -311,19 +311,18 @@ class _Column:
         return table
 
     def _judge_choice(self, wish: Constraint, choices: list[str]) -> bytearray:
-        table = self._all(_UNMET)
-        for choice in choices:
+        measured = bool(wish.unit or wish.currency)  # then words cannot be compared with it
+        table = self._all(_UNKNOWN if measured else _UNMET)
+        for choice in () if measured else choices:
             for at in self._texts.get(_lower(choice), ()):
                 table[at] = _MET
         numbers = [choice for choice in choices if _is_decimal(choice)]
         for group in self._groups:
-            span = slice(group.start, group.start + len(group.numbers))
-            comparable = _comparable(wish, group)
-            if comparable and numbers:
+            if numbers and _comparable(wish, group):
                 for at, number in enumerate(numbers):
                     self._mark(table, group, wish.unit, number, number, again=at > 0)
-            elif not comparable and group.kind == _QUANTITY:
-                table[span] = bytes([_UNKNOWN]) * len(group.numbers)
+            elif group.kind == _QUANTITY:
+                table[group.start : group.start + len(group.numbers)] = bytes([_UNKNOWN]) * len(group.numbers)
         return table
 
     def _judge_words(self, wanted: list[str]) -> bytearray:

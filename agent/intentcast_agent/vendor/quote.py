@@ -14,7 +14,7 @@ from intentcast_protocol.demand import Demand
 from intentcast_protocol.quantity import money, parse_money
 from intentcast_protocol.subscription import within
 from intentcast_protocol.terms import Term
-from intentcast_protocol.vocabulary import Component, Price, write_price
+from intentcast_protocol.vocabulary import Component, Price, visible, write_price
 
 from intentcast_agent.vendor.inventory.stock import StockItem
 from intentcast_agent.vendor.match import NOTHING, Match, Stock
@@ -241,8 +241,8 @@ def _ask(item: StockItem, unknown: list[Finding], terms: Term) -> Ask:
 
 
 def _sentence(text: str, most: int = MAX_SENTENCE) -> str:
-    """Return text on one line without marks that an offer may not carry; it may quote a demand or a feed."""
-    line = "".join(char if char.isprintable() else " " for char in text)
+    """Return text as one line that an offer may carry; it may quote a demand or a feed."""
+    line = visible(text)
     return line if len(line) <= most else f"{line[: most - 1]}…"
 
 

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from intentcast_agent.vendor.inventory.stock import StockItem
 from intentcast_agent.vendor.match import FAR, Match, Stock, about_item
 from intentcast_protocol.constraint import Constraint, Finding, Fit, Verdict, read_constraints

@@ -1,14 +1,14 @@
 """The policy file says what may be offered, and every mistake in it is named."""
 
 import re
+from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 
+import intentcast_agent
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-import intentcast_agent
 from intentcast_agent.vendor.policy import POLICY_TEMPLATE, Fee, Percent, PolicyError, parse_duration, read_policy
 from intentcast_protocol.area import Area
 from intentcast_protocol.offer import Seller
@@ -144,10 +144,8 @@ def test_broken_toml_is_a_policy_error(text: str):
 @given(st.text(max_size=60))
 def test_any_text_is_a_policy_or_a_policy_error(text: str):
     for candidate in (text, HEAD + text, f"{HEAD}floor = '''{text}'''"):
-        try:
-            read_policy(candidate)
-        except PolicyError as error:
-            assert str(error)
+        with suppress(PolicyError):
+            assert read_policy(candidate).name
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("0s", 0), ("30s", 30), ("15m", 900), ("2h", 7_200), ("7d", 604_800)])

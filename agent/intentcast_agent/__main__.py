@@ -1,0 +1,5 @@
+"""Runs the command line as ``python -m intentcast_agent``."""
+
+from intentcast_agent.cli import main
+
+main()
