@@ -17,7 +17,8 @@ from intentcast_protocol.demand import read_demand
 from intentcast_protocol.identity import Key
 from intentcast_protocol.record import Record, decode_record, verify
 
-from intentcast_agent.dialogue import let_time_pass, open_dialogue
+from intentcast_agent import upkeep
+from intentcast_agent.dialogue import let_time_pass, open_dialogue, say
 from intentcast_agent.home import Home
 from intentcast_agent.inbox import Opened, Side, open_envelope
 from intentcast_agent.keystore import Keystore
@@ -29,6 +30,7 @@ from intentcast_agent.store import Store, open_store
 from intentcast_agent.vendor.responder import Responder, open_responder
 
 log = logging.getLogger("intentcast.agent")
+_TIDY = 3_600  # s between rounds of tidying
 _TICK = 1.0  # s between looks at the clock; offers live minutes, so a second late is soon enough
 _PERSON = Side(desk.begin_with, desk.react)
 
@@ -132,9 +134,13 @@ class Agent:
         return tuple(sorted({courier.relay for courier in self.pool.couriers() if not courier.ready.is_set()}))
 
     async def _watch_clock(self) -> None:
+        tidied = 0
         while True:
             try:
                 await self.turn_clock(self.now())
+                if self.now() >= tidied + _TIDY:
+                    tidied = self.now()
+                    await self.tidy(tidied)
             except Exception:
                 log.exception("the clock's round ended badly")
             await asyncio.sleep(_TICK)
@@ -165,6 +171,19 @@ class Agent:
         if ended:
             async with self.store.transaction() as tx:
                 await desk.expire(tx, now)
+
+    async def tidy(self, now: int) -> None:
+        """Erase what has no more use: keys of closed demands, what was delivered, what can no longer be replayed."""
+        async with self.store.transaction() as tx:
+            await upkeep.erase_closed(tx, now)
+            await upkeep.prune(tx, now)
+            aged = await upkeep.aged_sessions(tx, now)
+        for key in aged:
+            async with self.store.transaction() as tx:
+                dialogue = await open_dialogue(tx, key, self.keystore.get("vendor"))
+                if dialogue:
+                    await say(tx, dialogue, "notice", {}, now=now, rekey=True)
+                    self.pool.poke(dialogue.lane)
 
     async def stop(self) -> None:
         """Stop the tasks; what was not delivered stays in the outbox."""

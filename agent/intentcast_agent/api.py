@@ -25,7 +25,8 @@ log = logging.getLogger("intentcast.api")
 MAX_LINE = 4 * 1024 * 1024
 VERBS = frozenset({
     "agreement_bundle", "agreement_list", "agreement_view", "catch_up", "contact_set", "contact_view", "deal_accept",
-    "deal_counter", "deal_wait", "demand_cast", "demand_list", "demand_preview", "demand_view", "demand_withdraw",
+    "deal_answer", "deal_counter", "deal_wait", "demand_cast", "demand_list", "demand_preview", "demand_view",
+    "demand_withdraw",
     "offer_compare", "offer_decline", "offer_list", "offer_view", "status", "vendor_deals", "watch",
 })  # fmt: skip
 
@@ -118,7 +119,7 @@ async def serve_socket(home: Home, service: "Service") -> AsyncIterator[None]:
 
 
 def _line(value: dict[str, Any]) -> bytes:
-    from intentcast_agent.service import write_json  # noqa: PLC0415
+    from intentcast_agent.view import write_json  # noqa: PLC0415
 
     return write_json(value).encode() + b"\n"
 

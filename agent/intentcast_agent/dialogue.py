@@ -31,7 +31,7 @@ from nacl.utils import random as random_bytes
 from intentcast_agent.store import Row, Transaction
 
 MESSAGE_LIFE = 30 * 86_400
-_KEYED = ("accept", "confirm")
+_KEYED = ("accept", "confirm")  # and the first; a notice brings one when the last has aged
 
 
 @dataclass(slots=True)
@@ -145,6 +145,7 @@ async def say(
     *,
     now: int,
     expires: int | None = None,
+    rekey: bool = False,
 ) -> Verified:
     """Sign the next message of our side, apply it, and queue it for the session's relays.
 
@@ -153,7 +154,7 @@ async def say(
     """
     session = dialogue.session
     chain, peer = session.chain(dialogue.role), session.chain("vendor" if dialogue.role == "person" else "person")
-    fresh = seal_key() if chain.seq == 0 or kind in _KEYED else None
+    fresh = seal_key() if chain.seq == 0 or kind in _KEYED or rekey else None
     message = sign(
         kind,
         dialogue.seed,
@@ -172,17 +173,18 @@ async def say(
         raise StateError(outcome.problem.code, outcome.problem.detail)
     dialogue.session = outcome.session
     if fresh:
-        await keep_reply_key(tx, session.key, fresh)
+        await _keep_reply_key(tx, session.key, fresh, now)
     await _log(tx, message, dialogue.role, now, None, None)
     await _save(tx, dialogue, now)
     await queue(tx, dialogue.lane, dialogue.relays, message=message.id, now=now)
     return message
 
 
-async def keep_reply_key(tx: Transaction, session: bytes, key: SealKey) -> None:
+async def _keep_reply_key(tx: Transaction, session: bytes, key: SealKey, now: int) -> None:
     """Keep the secret of a reply key before its public half goes out."""
     cell = tx.seal("reply_key", "secret", key.public, key.secret)
-    await tx.run("INSERT INTO reply_key (public, session, secret) VALUES (?, ?, ?)", key.public, session, cell)
+    sql = "INSERT INTO reply_key (public, session, secret, made) VALUES (?, ?, ?, ?)"
+    await tx.run(sql, key.public, session, cell, now)
 
 
 async def queue(

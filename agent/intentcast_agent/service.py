@@ -4,32 +4,30 @@ Ids are CIDs and `did:key` text here; demands, offers and agreements also have t
 home knows. Every method raises IntentcastError or NotFound, and nothing else a caller must mend.
 """
 
-import json
+import asyncio
 from collections.abc import AsyncIterator
 from decimal import Decimal, InvalidOperation
-from typing import Any
 
-from intentcast_protocol.constraint import Fit, Judgement
 from intentcast_protocol.demand import Demand, read_demand
 from intentcast_protocol.disclosure import STAGES
 from intentcast_protocol.encoding import decode
-from intentcast_protocol.errors import InvalidMessage, StateError
+from intentcast_protocol.errors import IntentcastError, InvalidMessage, StateError
+from intentcast_protocol.frames import Count, Counted
 from intentcast_protocol.identity import Key, cid, did
 from intentcast_protocol.negotiation import State
-from intentcast_protocol.offer import Offer, read_offer
+from intentcast_protocol.offer import read_offer
 from intentcast_protocol.quantity import money
 from intentcast_protocol.record import decode_record, verify
 
 from intentcast_agent.agent import Agent
-from intentcast_agent.dialogue import Dialogue, find_message, read_dialogue
+from intentcast_agent.dialogue import Dialogue, find_message, read_dialogue, read_message
 from intentcast_agent.evidence import agreement_view, domain_view
+from intentcast_agent.link import LinkDown, open_link
 from intentcast_agent.outbox import progress
 from intentcast_agent.person import desk
 from intentcast_agent.person.draft import read_template
 from intentcast_agent.store import Row, Transaction
-
-Json = dict[str, Any]
-_FIT_ORDER = {Fit.FITS: 0, Fit.ASKS: 1, Fit.FAILS: 2}
+from intentcast_agent.view import Json, details, readable, terms_of, text_of, told_to_winner
 
 
 class NotFound(Exception):
@@ -68,11 +66,31 @@ class Service:
                 "attributes": {},
                 "note": "A vendor who offers under your terms is told nothing more than this.",
             },
-            "winner": {"attributes": {name: contact[name] for name in contact if name in STAGES}},
+            "winner": told_to_winner(contact),
+            "listeners": await self._listeners(prepared.demand),
             "private": draft.private,
             "relays": list(prepared.demand.relays),
             "expires": prepared.demand.expires,
         }
+
+    async def _listeners(self, demand: Demand) -> Json:
+        """Ask each relay, on a connection of its own that proves nothing, how many listen for such a demand."""
+
+        async def count(relay: str) -> Json | None:
+            try:
+                link = await open_link(self.agent.http, relay)
+            except LinkDown:
+                return None
+            try:
+                answer = await link.request(Count(0, demand.category, demand.area.cells, demand.area.countries))
+            except (LinkDown, IntentcastError):
+                return None
+            finally:
+                await link.close()
+            return {"least": answer.least, "most": answer.most} if isinstance(answer, Counted) else None
+
+        counts = await asyncio.gather(*(count(relay) for relay in demand.relays))
+        return dict(zip(demand.relays, counts, strict=True))
 
     async def demand_cast(self, draft: str, within: float = 10.0) -> Json:
         """Sign a previewed draft and cast it; returns when a relay has it on its disk, or after `within` seconds."""
@@ -181,7 +199,7 @@ class Service:
             "rounds": session.rounds,
             "demand": cid(session.demand),
         }
-        return view | _terms_of(offer, judgement)
+        return view | terms_of(offer, judgement)
 
     async def offer_view(self, offer: str) -> Json:
         """Show one session: the standing offer with each part of its price, every must-have, and all messages."""
@@ -192,7 +210,7 @@ class Service:
             dialogue = await _read(tx, row)
             message = await find_message(tx, dialogue.session.offer or b"")
             if message:
-                view |= _details(
+                view |= details(
                     read_offer(message), read_demand(verify(decode_record(row["demand_record"]))), message.body
                 )
             sql = "SELECT * FROM message WHERE session = ? AND processed IS NOT NULL ORDER BY processed, rowid"
@@ -204,6 +222,7 @@ class Service:
                     "number": one["seq"],
                     "at": one["processed"],
                     "problem": one["problem"],
+                    "text": text_of(read_message(tx, one)),
                     "on_relays": list(await progress(tx, one["id"])) if one["author"] == row["role"] else None,
                 }
                 for one in await tx.all(sql, row["key"])
@@ -241,6 +260,14 @@ class Service:
             price = (await desk.standing_offer(tx, dialogue)).price
             wanted = desk.with_total(price, _amount(total, price.currency))
             await desk.counter(tx, dialogue, wanted, text, self.agent.now())
+        await self._sent(dialogue.lane)
+        return await self.offer_view(offer)
+
+    async def deal_answer(self, offer: str, text: str) -> Json:
+        """Answer a vendor's question, so that they can offer."""
+        async with self.agent.store.transaction() as tx:
+            dialogue = await self._dialogue(tx, offer)
+            await desk.answer(tx, dialogue, text, self.agent.now())
         await self._sent(dialogue.lane)
         return await self.offer_view(offer)
 
@@ -392,60 +419,6 @@ class Service:
             await self.agent.until(changed, min(1.0, max(deadline - self.agent.now(), 0)))
 
 
-def _terms_of(offer: Offer | None, judgement: Judgement | None) -> Json:
-    if offer is None or judgement is None:
-        return {"total": None, "currency": None, "fit": None, "why": None, "rank": (3, Decimal(0)), "item": None}
-    total = money(offer.price.total, offer.price.currency)
-    return {
-        "total": total,
-        "currency": offer.price.currency,
-        "per": offer.price.unit,
-        "item": offer.item.get("name"),
-        "fit": str(judgement.fit),
-        "why": judgement.why,
-        "recommended": judgement.fit is Fit.FITS,
-        "rank": (_FIT_ORDER[judgement.fit], offer.price.total),
-    }
-
-
-def _details(offer: Offer, demand: Demand, body: Json) -> Json:
-    return {
-        "price": [
-            {"kind": part.kind, "name": part.name, "amount": money(part.amount, offer.price.currency)}
-            for part in offer.price.components
-        ],
-        "deviations": list(offer.deviations),
-        "terms": offer.terms.id,
-        "valid_through": offer.expires,
-        "findings": [
-            {"path": found.constraint.path, "strength": found.constraint.strength, "verdict": str(found.verdict),
-             "why": found.why}
-            for found in demand.judge(body).findings
-        ],
-        "attributes": dict(_flatten(offer.item, "")),
-    }  # fmt: skip
-
-
-def _flatten(value: Any, path: str) -> list[tuple[str, str]]:
-    if isinstance(value, dict):
-        if "value" in value:
-            return [(path, f"{value['value']} {value.get('unitCode', '')}".strip())]
-        inner = [(f"{path}.{name}" if path else name, one) for name, one in value.items() if not name.startswith("@")]
-        return [pair for name, one in inner for pair in _flatten(one, name)]
-    if isinstance(value, list):
-        return [(path, ", ".join(str(one) for one in value))]
-    return [(path, str(value))]
-
-
-def readable(value: Any) -> Any:
-    """Return a decoded body as JSON can show it: bytes as hex. A view only; nothing is ever verified from it."""
-    if isinstance(value, bytes):
-        return value.hex()
-    if isinstance(value, dict):
-        return {name: readable(one) for name, one in value.items()}
-    return [readable(one) for one in value] if isinstance(value, list) else value
-
-
 def _number(name: str, letter: str) -> int:
     digits = name.removeprefix(letter)
     if not digits.isascii() or not digits.isdecimal() or len(digits) > 9:
@@ -480,8 +453,3 @@ def _amount(text: str, currency: str) -> Decimal:
         return Decimal(money(amount, currency))
     except (InvalidOperation, ValueError) as error:
         raise InvalidMessage("invalid.offer.malformed", f"{text[:40]} is not an amount in {currency}") from error
-
-
-def write_json(value: Any) -> str:
-    """Return a result as one line of JSON; keys that stand as bytes are shown as did:key or hex."""
-    return json.dumps(readable(value), ensure_ascii=False)

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from intentcast_protocol.errors import InvalidMessage
 from intentcast_protocol.limits import MAX_CONSTRAINTS
-from intentcast_protocol.quantity import convert, minor_digits, parse_decimal
+from intentcast_protocol.quantity import convert, minor_digits, parse_decimal, symbol
 from intentcast_protocol.vocabulary import read_amount, read_text, read_unit, visible
 
 _PATH = re.compile(r"@?[A-Za-z][A-Za-z0-9]{0,63}(?:\.@?[A-Za-z][A-Za-z0-9]{0,63}){0,7}", re.ASCII)
@@ -163,7 +163,7 @@ def judge(constraints: Iterable[Constraint], subject: Mapping[str, Any]) -> Judg
 def evaluate(constraint: Constraint, subject: Mapping[str, Any]) -> Finding:
     """Judge one constraint. PROTOCOL §6.3"""
     found = list(_at(subject, constraint.path.split(".")))
-    name = constraint.path.rpartition(".")[2]
+    name = _spoken(constraint.path)
     if constraint.op == "exists":
         verdict = Verdict.MET if bool(found) == (constraint.value is not False) else Verdict.UNMET
         return Finding(constraint, verdict, f"{name} is {'stated' if found else 'not stated'}")
@@ -259,13 +259,25 @@ def _plain(value: Any) -> str:
     return str(value) if isinstance(value, str | int) else ""
 
 
+def _shown(value: Any) -> str:
+    """Return a found value as people write it, with the sign of its unit."""
+    text, unit = _as_text(value), value.get("unitCode") if isinstance(value, dict) else None
+    return text.removesuffix(unit) + symbol(unit) if isinstance(unit, str) and unit else text
+
+
+def _spoken(path: str) -> str:
+    """Return a path's last property as words: ``mileageFromOdometer`` as "mileage from odometer"."""
+    name = path.rpartition(".")[2].removesuffix("Specification")
+    return re.sub(r"(?<=[a-z])([A-Z])", lambda found: " " + found[1].lower(), name)
+
+
 def _why(constraint: Constraint, name: str, found: Any, verdict: Verdict) -> str:
     unit = constraint.currency or constraint.unit
     value = constraint.value
     wanted = " to ".join(value) if constraint.op == "between" else ", ".join(value) if constraint.op == "in" else value
     words = {"eq": "", "in": "one of ", "ge": "at least ", "le": "at most ", "between": "", "like": "like "}
-    asked = f"{words[constraint.op]}{wanted}{f' {unit}' if unit else ''}"
-    asked, have = visible(asked), visible(_as_text(found)[:80]) or "?"
+    asked = f"{words[constraint.op]}{wanted}{f' {symbol(unit)}' if unit else ''}"
+    asked, have = visible(asked), visible(_shown(found)[:80]) or "?"
     if verdict is Verdict.UNKNOWN:
         return f"{name} {have} cannot be compared with {asked}"
     return f"{name} {have} {'is' if verdict is Verdict.MET else 'is not'} {asked}"

@@ -73,11 +73,11 @@ class IntentcastError(Exception):
         return f"{sentence} ({self.detail})" if self.detail else sentence
 
 
-class InvalidMessage(IntentcastError):  # noqa: N818 (the name says whose fault it is)
+class InvalidMessage(IntentcastError):
     """The peer broke the protocol; the same bytes will never be right."""
 
 
-class Refused(IntentcastError):  # noqa: N818
+class Refused(IntentcastError):
     """The message is well-formed, but the answer is no."""
 
 

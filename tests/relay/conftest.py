@@ -208,7 +208,9 @@ class Client:
         """Read on until the relay ends the connection; returns the close code."""
         while True:
             message = await self.message()
-            if message.type in {aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.CLOSING}:
+            if message.type is aiohttp.WSMsgType.CLOSE:
+                return int(message.data)
+            if message.type in {aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.CLOSING}:
                 return self.socket.close_code
 
 

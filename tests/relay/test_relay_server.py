@@ -415,7 +415,7 @@ async def test_a_slow_reader_is_closed_and_disturbs_nobody(
     async with running(replace(config, limits=limits), clock) as relay:
         slow, publisher = await connect(relay), await connect(relay)
         await slow.subscribe()
-        slow.socket._reader._protocol.pause_reading()
+        slow.socket._conn.protocol.transport.pause_reading()
         big = "x" * 60_000
         while len(relay._peers) == 2:
             await publisher.stored(build.record("profile", build.seed(), {"name": big}))

@@ -14,7 +14,7 @@ from intentcast_agent.home import Home, find_home, lock_home
 
 # Verbs that look at what vendors sent: without a running agent the mail is read first.
 _READS_MAIL = frozenset({
-    "agreement_list", "deal_counter", "demand_view", "demand_withdraw", "offer_compare", "offer_decline", "offer_list",
+    "agreement_list", "deal_answer", "deal_counter", "demand_view", "demand_withdraw", "offer_compare", "offer_decline", "offer_list",
     "offer_view",
 })  # fmt: skip
 F = TypeVar("F", bound=Callable[..., Any])
@@ -70,7 +70,8 @@ def _here(place: Home, keystore: Any, verb: str, args: dict[str, Any], on_event:
 
     from intentcast_agent.agent import run_agent  # noqa: PLC0415
     from intentcast_agent.api import perform  # noqa: PLC0415
-    from intentcast_agent.service import Service, readable  # noqa: PLC0415
+    from intentcast_agent.service import Service  # noqa: PLC0415
+    from intentcast_agent.view import readable  # noqa: PLC0415
 
     async def work() -> Any:
         async with run_agent(place, keystore) as agent:

@@ -69,7 +69,19 @@ def _previewed(result: dict[str, Any]) -> Iterable[str]:
     kept = ", ".join(f"{name} {value}" for name, value in private.items() if name != "currency")
     yield f"Nobody, ever: {kept or 'no reserve price was given'}"
     yield ""
+    for relay, heard in result["listeners"].items():
+        yield f"{relay}: {_listeners(heard)}"
     yield f"Next: intentcast demand cast {result['draft']}"
+
+
+def _listeners(heard: dict[str, int | None] | None) -> str:
+    if heard is None:
+        return "cannot be asked now"
+    least, most = heard["least"], heard["most"]
+    count = (
+        "nobody listens" if most == 0 else f"{least} or more listen" if most is None else f"{least} to {most} listen"
+    )
+    return f"{count} for such a demand"
 
 
 @demand.command()

@@ -17,7 +17,7 @@ def offer() -> None:
 
 @click.group()
 def deal() -> None:
-    """Counter an offer, or accept it."""
+    """Counter an offer, answer a question, accept."""
 
 
 def offer_rows(listed: dict[str, Any]) -> Iterable[str]:
@@ -85,7 +85,8 @@ def _viewed(one: dict[str, Any]) -> Iterable[str]:
         relays = message["on_relays"]
         ticks = f"  on {relays[0]}/{relays[1]} relays" if relays else ""
         trouble = f"  ({message['problem']})" if message["problem"] else ""
-        yield f"  {when(message['at'])}  {message['from']:6} {message['type']}{ticks}{trouble}"
+        words = f": {plain(message['text'], 200)}" if message["text"] else ""
+        yield f"  {when(message['at'])}  {message['from']:6} {message['type']}{words}{ticks}{trouble}"
     for row in one["disclosed"]:
         yield f"  {when(row['at'])}  {row['decision']}: {row['attribute']} ({row['reason']})"
 
@@ -155,6 +156,23 @@ def _countered(one: dict[str, Any]) -> Iterable[str]:
     price = amount(one["total"], one["currency"], one.get("per"))
     yield f"{one['name']} {plain(one['vendor'])}: {price}, {one['state']}"
     yield f"Next: {turn(one)}"
+
+
+@deal.command()
+@click.argument("name", metavar="OFFER")
+@click.argument("text")
+@click.option("--wait", type=float, default=30.0, show_default=True, metavar="SECONDS", help="Wait for the offer.")
+@passphrase_option
+@json_option
+def answer(name: str, text: str, wait: float, as_json: bool, passphrase_file: Path | None) -> None:
+    """Answer a vendor's question; they may then offer. They learn these words, and nothing else."""
+    result = call("deal_answer", offer=name, text=text)
+    if wait:
+        with busy("Waiting for the vendor…", as_json):
+            result = call("deal_wait", offer=name, within=wait)
+    show(result, as_json, _countered)
+    if wait and result["turn"] == "vendor":
+        raise fail("No offer yet; the answer is with the vendor.", "nothing yet", 7)
 
 
 @deal.command()

@@ -59,7 +59,8 @@ CREATE TABLE reply_key (
   number INTEGER PRIMARY KEY AUTOINCREMENT,
   public BLOB NOT NULL UNIQUE,
   session BLOB NOT NULL,
-  secret BLOB NOT NULL              -- (sealed)
+  secret BLOB NOT NULL,             -- (sealed)
+  made INTEGER NOT NULL
 ) STRICT;
 
 CREATE TABLE outbox (

@@ -15,7 +15,7 @@ from intentcast_protocol.negotiation import State, begin, permits
 from intentcast_protocol.offer import Offer, read_offer
 from intentcast_protocol.record import Record, Verified, decode_record, parse, payload_of, sign, sign_payload, verify
 from intentcast_protocol.sealing import seal_key
-from intentcast_protocol.vocabulary import Component, Price, write_price
+from intentcast_protocol.vocabulary import Component, Price, read_text, write_price
 
 from intentcast_agent.dialogue import (
     Dialogue,
@@ -217,6 +217,10 @@ async def disclose(tx: Transaction, dialogue: Dialogue, now: int) -> tuple[str, 
 async def counter(tx: Transaction, dialogue: Dialogue, total: Price | None, text: str, now: int) -> Verified:
     """Counter a vendor's offer with full terms; raises StateError where the rules do not allow it."""
     offer = await standing_offer(tx, dialogue)
+    if total and total.total >= offer.price.total:
+        raise StateError(
+            "refused.session.not-now", "the vendor already asks no more than that; accept the offer instead"
+        )
     body: dict[str, Any] = {
         "demand": dialogue.session.demand,
         "offer": offer.id,
@@ -279,6 +283,16 @@ async def _end_accept(tx: Transaction, earlier: Dialogue, *, all_relays_read: bo
         detail = f"a relay of this demand cannot be read, and a confirm of {name} may lie there; say --anyway to go on"
         raise StateError("refused.session.not-now", detail)
     await say(tx, earlier, "withdraw", {"re": earlier.session.accept}, now=now)
+
+
+async def answer(tx: Transaction, dialogue: Dialogue, text: str, now: int) -> None:
+    """Answer the vendor's last question; the vendor may then offer. Raises StateError if nothing was asked."""
+    sql = "SELECT id FROM message WHERE session = ? AND author = 'vendor' AND type = 'question' ORDER BY seq DESC"
+    question = await tx.one(sql, dialogue.session.key)
+    if question is None:
+        raise StateError("refused.session.not-now", "this vendor asked nothing")
+    read_text(text, "the answer", "invalid.session.malformed")
+    await say(tx, dialogue, "answer", {"re": question["id"], "text": text}, now=now)
 
 
 async def decline(tx: Transaction, dialogue: Dialogue, text: str, now: int) -> None:

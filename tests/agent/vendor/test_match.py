@@ -1,6 +1,7 @@
 """Matching over columns says, item for item, what judging every item says."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -12,7 +13,7 @@ from intentcast_agent.vendor.inventory.stock import StockItem
 from intentcast_agent.vendor.match import FAR, Match, Stock, about_item
 from intentcast_protocol.constraint import Constraint, Finding, Fit, Verdict, read_constraints
 from intentcast_protocol.demand import Demand
-from intentcast_protocol.quantity import convert
+from intentcast_protocol.quantity import convert, parse_decimal
 from intentcast_protocol.subscription import within
 from intentcast_protocol.testing import CARS, make_demand
 
@@ -53,12 +54,10 @@ def _far(found: Finding, item: Mapping[str, Any]) -> int:
     unit = None
     if isinstance(value, dict) and "priceCurrency" not in value and "name" not in value:
         unit, value = value.get("unitCode"), value.get("value")
-    numeric = (
-        isinstance(value, str)
-        and value.lstrip("-").replace(".", "", 1).isdecimal()
-        and one.op in ("ge", "le", "between")
-    )
-    number = convert(Decimal(value), unit, one.unit) if numeric and one.currency is None else None
+    number = None
+    if one.op in ("ge", "le", "between") and one.currency is None and isinstance(unit, str | None):
+        with suppress(ValueError):
+            number = convert(parse_decimal(value), unit, one.unit)
     if number is None:
         return FAR
     bounds = [Decimal(bound) for bound in (one.value if isinstance(one.value, list) else [one.value])]
@@ -108,7 +107,9 @@ QUANTITIES = st.builds(
 PRICES = st.builds(
     lambda price, code: {"price": price, "priceCurrency": code}, NUMBERS, st.sampled_from(["EUR", "JPY"])
 )
-LEAVES = NUMBERS | TEXTS | QUANTITIES | PRICES | st.sampled_from([None, True, False, 5, [], {}, {"name": "Golf"}])
+LEAVES: st.SearchStrategy[Any] = (
+    NUMBERS | TEXTS | QUANTITIES | PRICES | st.sampled_from([None, True, False, 5, [], {}, {"name": "Golf"}])
+)
 VALUES = LEAVES | st.lists(LEAVES, max_size=3) | st.lists(st.lists(LEAVES, max_size=2), max_size=2)
 NESTED = st.dictionaries(st.sampled_from(["p", "q"]), VALUES, max_size=2)
 ITEMS = st.dictionaries(

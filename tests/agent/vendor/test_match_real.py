@@ -57,7 +57,9 @@ DEMANDS: dict[str, list[dict[str, Any]]] = {
     "power where it may be unknown": [power("le", "50", "KWT", onUnknown="allow")],
     "power not stated": [wish("vehicleEngine", "exists", False)],
     "gearbox not stated": [wish("vehicleTransmission", "exists", False)],
-    "gearbox stated and manual": [wish("vehicleTransmission", "exists", True), wish("vehicleTransmission", "eq", "manual")],
+    "gearbox stated and manual": [
+        wish("vehicleTransmission", "exists", True), wish("vehicleTransmission", "eq", "manual"),
+    ],
     "electric or hybrid": [wish("fuelType", "in", ["electric", "Electric/Gasoline", "Electric/Diesel"])],
     "a small city car": [wish("model", "in", ["up!", "Aygo", "i10", "forTwo", "500"]), km("le", "40000")],
     "an estate by name": [want("name", "like", "octavia 2019"), wish("manufacturer", "eq", "Skoda")],

@@ -1,0 +1,89 @@
+"""What people and programs are shown: records and rules as plain JSON. Views only; nothing is ever verified from them."""
+
+import json
+from decimal import Decimal
+from typing import Any
+
+from intentcast_protocol.constraint import Fit, Judgement
+from intentcast_protocol.demand import Demand
+from intentcast_protocol.disclosure import STAGES
+from intentcast_protocol.encoding import encode
+from intentcast_protocol.limits import MAX_TEXT
+from intentcast_protocol.offer import Offer
+from intentcast_protocol.quantity import money
+from intentcast_protocol.record import Verified
+
+Json = dict[str, Any]
+_FIT_ORDER = {Fit.FITS: 0, Fit.ASKS: 1, Fit.FAILS: 2}
+
+
+def told_to_winner(contact: dict[str, str]) -> Json:
+    """Return what the winner of an agreement is told, as the exact body that will be sealed to them."""
+    told = {name: value for name, value in contact.items() if name in STAGES}
+    body = {"purpose": "ServiceDelivery", "attributes": told}
+    return {"attributes": told, "bytes": encode(body).hex() if told else ""}
+
+
+def terms_of(offer: Offer | None, judgement: Judgement | None) -> Json:
+    if offer is None or judgement is None:
+        return {"total": None, "currency": None, "fit": None, "why": None, "rank": (3, Decimal(0)), "item": None}
+    total = money(offer.price.total, offer.price.currency)
+    return {
+        "total": total,
+        "currency": offer.price.currency,
+        "per": offer.price.unit,
+        "item": offer.item.get("name"),
+        "fit": str(judgement.fit),
+        "why": judgement.why,
+        "recommended": judgement.fit is Fit.FITS,
+        "rank": (_FIT_ORDER[judgement.fit], offer.price.total),
+    }
+
+
+def details(offer: Offer, demand: Demand, body: Json) -> Json:
+    return {
+        "price": [
+            {"kind": part.kind, "name": part.name, "amount": money(part.amount, offer.price.currency)}
+            for part in offer.price.components
+        ],
+        "deviations": list(offer.deviations),
+        "terms": offer.terms.id,
+        "valid_through": offer.expires,
+        "findings": [
+            {"path": found.constraint.path, "strength": found.constraint.strength, "verdict": str(found.verdict),
+             "why": found.why}
+            for found in demand.judge(body).findings
+        ],
+        "attributes": dict(_flatten(offer.item, "")),
+    }  # fmt: skip
+
+
+def _flatten(value: Any, path: str) -> list[tuple[str, str]]:
+    if isinstance(value, dict):
+        if "value" in value:
+            return [(path, f"{value['value']} {value.get('unitCode', '')}".strip())]
+        inner = [(f"{path}.{name}" if path else name, one) for name, one in value.items() if not name.startswith("@")]
+        return [pair for name, one in inner for pair in _flatten(one, name)]
+    if isinstance(value, list):
+        return [(path, ", ".join(str(one) for one in value))]
+    return [(path, str(value))]
+
+
+def readable(value: Any) -> Any:
+    """Return a decoded body as JSON can show it: bytes as hex. A view only; nothing is ever verified from it."""
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, dict):
+        return {name: readable(one) for name, one in value.items()}
+    return [readable(one) for one in value] if isinstance(value, list) else value
+
+
+def write_json(value: Any) -> str:
+    """Return a result as one line of JSON; keys that stand as bytes are shown as did:key or hex."""
+    return json.dumps(readable(value), ensure_ascii=False)
+
+
+def text_of(message: Verified) -> str | None:
+    """Return the words a message carries for a person, if any; they are shown, never acted on."""
+    text = message.body.get("text")
+    return text[:MAX_TEXT] if isinstance(text, str) else None
