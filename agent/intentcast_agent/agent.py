@@ -17,7 +17,7 @@ from intentcast_protocol.demand import read_demand
 from intentcast_protocol.identity import Key
 from intentcast_protocol.record import Record, decode_record, verify
 
-from intentcast_agent import upkeep
+from intentcast_agent import restore, upkeep
 from intentcast_agent.dialogue import let_time_pass, open_dialogue, say
 from intentcast_agent.home import Home
 from intentcast_agent.inbox import Opened, Side, open_envelope
@@ -32,7 +32,7 @@ from intentcast_agent.vendor.responder import Responder, open_responder
 log = logging.getLogger("intentcast.agent")
 _TIDY = 3_600  # s between rounds of tidying
 _TICK = 1.0  # s between looks at the clock; offers live minutes, so a second late is soon enough
-_PERSON = Side(desk.begin_with, desk.react)
+_PERSON = Side(desk.begin_with, desk.react, desk.recover)
 
 Event = dict[str, Any]
 
@@ -72,6 +72,11 @@ class Agent:
             if self.responder:
                 await self.responder.open()
         self._tasks.append(asyncio.create_task(self._watch_clock()))
+
+    async def resume_all(self) -> int:
+        """Say that this home came from a backup: every open session asks its peer for what is missing, first."""
+        async with self.store.transaction() as tx:
+            return await restore.ask_all(tx, self.keystore.get("vendor"), self.now())
 
     def open_demand(self, author: Key, relays: tuple[str, ...]) -> None:
         """See that a demand's mail is carried, over connections of its own."""

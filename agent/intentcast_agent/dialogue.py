@@ -43,6 +43,7 @@ class Dialogue:
     seed: bytes  # of D or of V: what signs our messages
     relays: tuple[str, ...]
     peer_key: bytes
+    restoring: bool = False  # our own log may lack what we signed
 
     @property
     def lane(self) -> bytes:
@@ -68,7 +69,8 @@ async def read_dialogue(tx: Transaction, row: Row, vendor_seed: bytes | None = N
         if demand is None or demand["seed"] is None:
             raise StateError("refused.record.unknown", "the demand's key has been erased")
         seed = tx.open("demand", "seed", demand["id"], demand["seed"])
-    return Dialogue(session, row["role"], seed, tuple(json.loads(row["relays"])), row["peer_key"])
+    relays = tuple(json.loads(row["relays"]))
+    return Dialogue(session, row["role"], seed, relays, row["peer_key"], bool(row["restoring"]))
 
 
 async def create(
@@ -152,6 +154,9 @@ async def say(
     Adds a fresh reply key where the rules ask for one. Raises StateError, and signs nothing that is kept, when the
     session does not allow the message. PROTOCOL §8.3
     """
+    if dialogue.restoring:
+        detail = "restored from a backup, and the other side has not yet returned what is missing"
+        raise StateError("refused.session.not-now", detail)
     session = dialogue.session
     chain, peer = session.chain(dialogue.role), session.chain("vendor" if dialogue.role == "person" else "person")
     fresh = seal_key() if chain.seq == 0 or kind in _KEYED or rekey else None
@@ -176,6 +181,29 @@ async def say(
         await _keep_reply_key(tx, session.key, fresh, now)
     await _log(tx, message, dialogue.role, now, None, None)
     await _save(tx, dialogue, now)
+    await queue(tx, dialogue.lane, dialogue.relays, message=message.id, now=now)
+    return message
+
+
+async def say_outside_chain(
+    tx: Transaction, dialogue: Dialogue, body: Mapping[str, Any], *, now: int, rekey: bool = False
+) -> Verified:
+    """Sign and queue a `resume`, which has no number and changes no state. PROTOCOL §8.8"""
+    session = dialogue.session
+    fresh = seal_key() if rekey else None
+    message = sign(
+        "resume",
+        dialogue.seed,
+        {**body, "reply": fresh.public} if fresh else body,
+        created=now,
+        expires=now + MESSAGE_LIFE,
+        to=session.vendor if dialogue.role == "person" else session.person,
+        session=session.key,
+        seq=0,
+    )
+    if fresh:
+        await _keep_reply_key(tx, session.key, fresh, now)
+    await _log(tx, message, dialogue.role, now, None, None)
     await queue(tx, dialogue.lane, dialogue.relays, message=message.id, now=now)
     return message
 
@@ -262,7 +290,7 @@ async def _hear_one(
         case Applied(after, problem):
             dialogue.session = after
             reply = message.body.get("reply")
-            if isinstance(reply, bytes) and len(reply) == 32:
+            if isinstance(reply, bytes) and len(reply) == 32 and actor != dialogue.role:
                 dialogue.peer_key = reply
             if sealed_to:
                 await _erase_older(tx, session.key, sealed_to)

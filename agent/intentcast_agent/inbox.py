@@ -13,6 +13,7 @@ from intentcast_protocol.record import Record, Verified, check_time, parse, veri
 from intentcast_protocol.sealing import SealKey, check_inside, sealed_to, unseal
 
 from intentcast_agent.dialogue import Dialogue, Heard, hear, object_to, open_dialogue
+from intentcast_agent.restore import Recover, on_resume
 from intentcast_agent.store import Store, Transaction
 
 React = Callable[[Transaction, Dialogue, Heard, int], Awaitable[None]]
@@ -21,10 +22,15 @@ Admit = Callable[[Transaction, Verified, Verified, int], Awaitable[Dialogue]]
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """How one role takes part: `begin` makes the dialogue of a first message, `react` answers a processed one."""
+    """How one role takes part.
+
+    `begin` makes the dialogue of a first message, `react` answers a processed one, `recover` does what was left undone
+    once a restored session is whole again.
+    """
 
     begin: Admit
     react: React
+    recover: Recover
     vendor_seed: bytes | None = None
 
 
@@ -91,8 +97,11 @@ async def _process(
         raise _Unproven(inner, error) from error
     processed = await hear(tx, dialogue, message, sealed_to=key, now=now)
     for heard in processed:
-        await object_to(tx, dialogue, heard, now=now)
-        await side.react(tx, dialogue, heard, now)
+        if heard.message.type == "resume":
+            await on_resume(tx, dialogue, heard.message, side.recover, now)
+        elif not dialogue.restoring:
+            await object_to(tx, dialogue, heard, now=now)
+            await side.react(tx, dialogue, heard, now)
     return Opened(dialogue.session.key, tuple(heard.message.type for heard in processed))
 
 

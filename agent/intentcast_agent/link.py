@@ -160,6 +160,21 @@ class Link:
         return not self._reader.done()
 
 
+async def count_listeners(http: aiohttp.ClientSession, relay: str, wanted: Count) -> Counted | None:
+    """Ask a relay, on a connection that proves nothing, how many listen; None if it cannot be asked. PROTOCOL §9.2"""
+    try:
+        link = await open_link(http, relay)
+    except LinkDown:
+        return None
+    try:
+        answer = await link.request(wanted)
+    except (LinkDown, IntentcastError):
+        return None
+    finally:
+        await link.close()
+    return answer if isinstance(answer, Counted) else None
+
+
 async def open_link(http: aiohttp.ClientSession, relay: str) -> Link:
     """Dial a relay and take its challenge; raises LinkDown."""
     try:

@@ -11,8 +11,8 @@ from decimal import Decimal, InvalidOperation
 from intentcast_protocol.demand import Demand, read_demand
 from intentcast_protocol.disclosure import STAGES
 from intentcast_protocol.encoding import decode
-from intentcast_protocol.errors import IntentcastError, InvalidMessage, StateError
-from intentcast_protocol.frames import Count, Counted
+from intentcast_protocol.errors import InvalidMessage, StateError
+from intentcast_protocol.frames import Count
 from intentcast_protocol.identity import Key, cid, did
 from intentcast_protocol.negotiation import State
 from intentcast_protocol.offer import read_offer
@@ -22,7 +22,7 @@ from intentcast_protocol.record import decode_record, verify
 from intentcast_agent.agent import Agent
 from intentcast_agent.dialogue import Dialogue, find_message, read_dialogue, read_message
 from intentcast_agent.evidence import agreement_view, domain_view
-from intentcast_agent.link import LinkDown, open_link
+from intentcast_agent.link import count_listeners
 from intentcast_agent.outbox import progress
 from intentcast_agent.person import desk
 from intentcast_agent.person.draft import read_template
@@ -74,23 +74,11 @@ class Service:
         }
 
     async def _listeners(self, demand: Demand) -> Json:
-        """Ask each relay, on a connection of its own that proves nothing, how many listen for such a demand."""
-
-        async def count(relay: str) -> Json | None:
-            try:
-                link = await open_link(self.agent.http, relay)
-            except LinkDown:
-                return None
-            try:
-                answer = await link.request(Count(0, demand.category, demand.area.cells, demand.area.countries))
-            except (LinkDown, IntentcastError):
-                return None
-            finally:
-                await link.close()
-            return {"least": answer.least, "most": answer.most} if isinstance(answer, Counted) else None
-
-        counts = await asyncio.gather(*(count(relay) for relay in demand.relays))
-        return dict(zip(demand.relays, counts, strict=True))
+        """Ask each relay how many listen for such a demand, coarsely."""
+        wanted = Count(0, demand.category, demand.area.cells, demand.area.countries)
+        counts = await asyncio.gather(*(count_listeners(self.agent.http, relay, wanted) for relay in demand.relays))
+        found = [{"least": count.least, "most": count.most} if count else None for count in counts]
+        return dict(zip(demand.relays, found, strict=True))
 
     async def demand_cast(self, draft: str, within: float = 10.0) -> Json:
         """Sign a previewed draft and cast it; returns when a relay has it on its disk, or after `within` seconds."""

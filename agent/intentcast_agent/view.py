@@ -1,4 +1,4 @@
-"""What people and programs are shown: records and rules as plain JSON. Views only; nothing is ever verified from them."""
+"""What people and programs are shown, as plain JSON. Views only; nothing is ever verified from them."""
 
 import json
 from decimal import Decimal

@@ -66,9 +66,9 @@ _UNITS: dict[str, tuple[str, Decimal]] = {
 
 # How people write the units they meet most.
 _SYMBOLS = {
-    "CMQ": "cm³", "CMT": "cm", "DAY": "days", "E34": "GB", "E35": "TB", "BHP": "bhp", "HJ": "PS", "HUR": "h", "INH": "in",
-    "KGM": "kg", "KMT": "km", "KWH": "kWh", "KWT": "kW", "LTR": "l", "MON": "months", "ANN": "years", "MTK": "m²",
-    "MTR": "m", "P1": "%", "SMI": "mi", "4L": "MB", "WEE": "weeks",
+    "CMQ": "cm³", "CMT": "cm", "DAY": "days", "E34": "GB", "E35": "TB", "BHP": "bhp", "HJ": "PS", "HUR": "h",
+    "INH": "in", "KGM": "kg", "KMT": "km", "KWH": "kWh", "KWT": "kW", "LTR": "l", "MON": "months", "ANN": "years",
+    "MTK": "m²",    "MTR": "m", "P1": "%", "SMI": "mi", "4L": "MB", "WEE": "weeks",
 }  # fmt: skip
 
 

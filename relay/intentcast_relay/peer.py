@@ -6,7 +6,7 @@ PROTOCOL §9
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Final
 
@@ -38,7 +38,7 @@ from intentcast_relay.store.contract import Page, Store
 _LAST_WORD: Final = 1.0  # s a peer that is being closed has to take its last frames
 _log = logging.getLogger("intentcast_relay")
 
-Drain = Callable[[], Awaitable[None]]
+Drain = Callable[[], Coroutine[None, None, None]]
 Fetch = Callable[[int, int], Awaitable[Page]]
 
 
@@ -246,10 +246,17 @@ class Peer:
 
     async def _write(self, data: bytes) -> None:
         # aiohttp's own send_bytes costs a system call for each message; these go out together.
+        self._check_open()
+        self._transport.write(data)
+        if self._transport.get_write_buffer_size():
+            # Shielded: all who drain share one future of aiohttp's, which a timeout must not cancel.
+            draining = asyncio.ensure_future(self._drain())
+            draining.add_done_callback(lambda done: done.cancelled() or done.exception())
+            await asyncio.shield(draining)
+
+    def _check_open(self) -> None:
         if self._socket.closed or self._transport.is_closing():
             raise ConnectionResetError
-        self._transport.write(data)
-        await self._drain()
 
     def _late(self) -> None:
         if not self._core.greeted:
@@ -272,11 +279,9 @@ class Peer:
         ]
         self._leave()
         with contextlib.suppress(TimeoutError, ConnectionError):
+            self._check_open()
+            self._transport.write(b"".join(header(len(word)) + word for word in words))
             async with asyncio.timeout(_LAST_WORD):
-                await self._write(b"".join(header(len(word)) + word for word in words))
-        with contextlib.suppress(TimeoutError, ConnectionError):
-            async with asyncio.timeout(_LAST_WORD):
-                await self._socket.close(code=close, message=code.encode())
-        if not flush:
-            # What a stalled peer has not read would otherwise keep the socket open.
-            self._transport.abort()
+                await self._socket.close(code=close, message=code.encode(), drain=False)
+        # What a stalled peer does not read now would keep the socket open for good.
+        asyncio.get_running_loop().call_later(_LAST_WORD, self._transport.abort)

@@ -4,7 +4,7 @@ import struct
 import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from types import SimpleNamespace
 from typing import Any
 
@@ -84,6 +84,12 @@ def exact(value: Any) -> Any:
     return [exact(inner) for inner in value] if isinstance(value, list) else (type(value).__name__, value)
 
 
+class Level(IntEnum):
+    """A number that is more than a number."""
+
+    HIGH = 7
+
+
 class TestRoundTrip:
     """PROTOCOL §3.1"""
 
@@ -119,7 +125,7 @@ class TestRoundTrip:
         0, 127, 128, 255, 256, 65_535, 65_536, 2**32 - 1, 2**32, MAX_INT,
         -1, -32, -33, -128, -129, -32_768, -32_769, -(2**31), -(2**31) - 1, -MAX_INT,
         "", "x" * 31, "x" * 32, "x" * 255, "x" * 256, "x" * 65_000, b"", b"x" * 255, b"x" * 256, b"x" * 65_000,
-        [], [0] * 15, [0] * 16, {}, {str(at): at for at in range(15)}, {str(at): at for at in range(16)},
+        [], [0] * 15, [0] * 16, {}, {chr(97 + at): at for at in range(15)}, {chr(97 + at): at for at in range(16)},
         "\x00", "\ud7ff", "\uffff", "\U0010ffff", {"\uffff": 1, "\U00010000": 2},
     ], ids=lambda value: repr(value)[:24])  # fmt: skip
     def test_edges_of_every_form_come_back(self, value: Any) -> None:
@@ -135,7 +141,7 @@ class TestRoundTrip:
         assert decode(encode("e\u0301")) == "e\u0301"
 
     def test_an_integer_enum_is_written_as_its_number(self) -> None:
-        assert encode(encoding.MAX_INT.__class__(7)) == b"\x07"
+        assert encode(Level.HIGH) == encode(7)
 
 
 class Colour(StrEnum):
@@ -149,7 +155,7 @@ class TestWhatCannotBeWritten:
 
     @pytest.mark.parametrize("value", [
         1.0, float("nan"), 1j, object(), {1, 2}, bytearray(b"x"), memoryview(b"x"), range(3), Colour.RED,
-        {1: 2}, {b"k": 1}, {None: 1}, {Colour.RED: 1}, [{"deep": [3.5]}], msgpack.Timestamp(1), msgpack.ExtType(1, b""),
+        {1: 2}, {b"k": 1}, {None: 1}, {Colour.RED: 1}, [{"deep": [3.5]}], msgpack.Timestamp(1),
         MAX_INT + 1, -MAX_INT - 1, "\ud800", {"\udfff": 1},
     ], ids=lambda value: repr(value)[:24])  # fmt: skip
     def test_a_type_outside_the_subset_is_refused(self, value: Any) -> None:
@@ -175,11 +181,13 @@ class TestRefusal:
     @pytest.mark.parametrize(("data", "code"), [
         # integers not in their shortest form
         ("cc7f", NOT_CANONICAL), ("cd00ff", NOT_CANONICAL), ("ce0000ffff", NOT_CANONICAL),
-        ("cf00000000ffffffff", NOT_CANONICAL), ("d000", NOT_CANONICAL), ("d07f", NOT_CANONICAL), ("d0e0", NOT_CANONICAL),
-        ("d1ff80", NOT_CANONICAL), ("d10080", NOT_CANONICAL), ("d2ffff8000", NOT_CANONICAL), ("d200010000", NOT_CANONICAL),
+        ("cf00000000ffffffff", NOT_CANONICAL), ("d000", NOT_CANONICAL), ("d07f", NOT_CANONICAL),
+        ("d0e0", NOT_CANONICAL), ("d1ff80", NOT_CANONICAL), ("d10080", NOT_CANONICAL),
+        ("d2ffff8000", NOT_CANONICAL), ("d200010000", NOT_CANONICAL),
         ("d3ffffffff80000000", NOT_CANONICAL), ("d30000000100000000", NOT_CANONICAL),
         # lengths and counts not in their shortest form
-        ("d90161", NOT_CANONICAL), ("da000161", NOT_CANONICAL), ("db0000000161", NOT_CANONICAL), ("d900", NOT_CANONICAL),
+        ("d90161", NOT_CANONICAL), ("da000161", NOT_CANONICAL), ("db0000000161", NOT_CANONICAL),
+        ("d900", NOT_CANONICAL),
         ("c5000161", NOT_CANONICAL), ("c60000000161", NOT_CANONICAL),
         ("dc000101", NOT_CANONICAL), ("dd0000000101", NOT_CANONICAL), ("dc0000", NOT_CANONICAL),
         ("de0001a16101", NOT_CANONICAL), ("df00000001a16101", NOT_CANONICAL), ("df00000000", NOT_CANONICAL),
@@ -253,6 +261,15 @@ class TestRefusal:
             assert refusal(data) == NOT_CANONICAL
 
 
+# Short heads, their mask for the length, the longer heads with the width of theirs, and whether content follows.
+FORMS: list[tuple[range, int, list[tuple[int, str]], bool]] = [
+    (range(0xA0, 0xC0), 0x1F, [(0xD9, ">B"), (0xDA, ">H"), (0xDB, ">I")], True),
+    (range(0), 0, [(0xC4, ">B"), (0xC5, ">H"), (0xC6, ">I")], True),
+    (range(0x90, 0xA0), 0x0F, [(0xDC, ">H"), (0xDD, ">I")], False),
+    (range(0x80, 0x90), 0x0F, [(0xDE, ">H"), (0xDF, ">I")], False),
+]
+
+
 def walk_heads(data: bytes) -> Iterator[tuple[int, list[bytes]]]:
     """Yield each place where a value begins, with what follows from there in every longer form."""
     at = 0
@@ -263,14 +280,8 @@ def walk_heads(data: bytes) -> Iterator[tuple[int, list[bytes]]]:
             yield at, [form + data[end:] for form in longer_integers(number, end - at)]
             at = end
             continue
-        kinds: list[tuple[Callable[[int], bool], int, list[tuple[int, str]], bool]] = [
-            (lambda f: 0xA0 <= f < 0xC0 or f in (0xD9, 0xDA, 0xDB), 0x1F, [(0xD9, ">B"), (0xDA, ">H"), (0xDB, ">I")], True),
-            (lambda f: f in (0xC4, 0xC5, 0xC6), 0, [(0xC4, ">B"), (0xC5, ">H"), (0xC6, ">I")], True),
-            (lambda f: 0x90 <= f < 0xA0 or f in (0xDC, 0xDD), 0x0F, [(0xDC, ">H"), (0xDD, ">I")], False),
-            (lambda f: 0x80 <= f < 0x90 or f in (0xDE, 0xDF), 0x0F, [(0xDE, ">H"), (0xDF, ">I")], False),
-        ]  # fmt: skip
-        for matches, mask, forms, has_content in kinds:
-            if matches(first):
+        for short, mask, forms, has_content in FORMS:
+            if first in short or first in dict(forms):
                 widths = {code: struct.calcsize(width) for code, width in forms}
                 width = widths.get(first, 0)
                 size = int.from_bytes(data[at + 1 : at + 1 + width], "big") if width else first & mask
@@ -348,26 +359,27 @@ class TestBounds:
         assert peak(refuse) < 16_384
 
     @pytest.mark.parametrize("value", [
-        b"x" * 65_530,
-        "x" * 65_530,
+        b"x" * 65_530, "x" * 65_530,
         ["x" * 29] * (MAX_NODES - 1),
         [f"{at:029}" for at in range(MAX_NODES - 1)],
         [b"x" * 30] * (MAX_NODES - 1),
-        [b"x" * 60_000, *[{"a": None}] * 680],
-        [b"x" * 60_000, *[{}] * 2_040],
-        [b"x" * 60_000, *[[]] * 2_040],
+        [b"x" * 62_700, *[{"a": None}] * 680],
+        [b"x" * 62_700, *[{}] * 2_040],
+        [b"x" * 62_700, *[[]] * 2_040],
+        [b"x" * 62_700, *[[0]] * 1_020],
         {f"{at:055}": None for at in range(MAX_NODES // 2 - 1)},
         [{f"{at:027}": {}} for at in range(MAX_NODES // 3 - 1)],
-    ], ids=["bytes", "text", "texts", "distinct", "binaries", "maps", "empty-maps", "empty-arrays", "keys", "pairs"])  # fmt: skip
+    ], ids=["bytes", "text", "texts", "distinct", "binaries", "maps", "empty-maps", "empty-arrays", "arrays", "keys",
+            "pairs"])  # fmt: skip
     def test_reading_the_largest_input_takes_at_most_four_times_its_size(self, value: Any) -> None:
         data = encode(value)
         assert len(data) <= MAX_RECORD
         assert peak(lambda: decode(data)) <= 4 * MAX_RECORD
 
-    def test_one_wide_character_in_a_long_text_takes_at_most_eleven_times_its_size(self) -> None:
-        """CPython keeps such a text at four bytes a character, and needs room to widen it and to write it again."""
-        data = encode("x" * 65_000 + "\U0001f600")
-        assert peak(lambda: decode(data)) <= 11 * MAX_RECORD
+    def test_one_wide_character_in_a_long_text_takes_at_most_six_times_its_size(self) -> None:
+        """CPython keeps such a text at four bytes a character, and needs room to widen it: our code adds nothing."""
+        data = encode(["x" * 60_000 + "\U0001f600", *[{"a": None}] * 680])
+        assert 5 * MAX_RECORD < peak(lambda: decode(data)) <= 6 * MAX_RECORD
 
 
 def peak(act: Callable[[], object]) -> int:
@@ -382,7 +394,7 @@ def peak(act: Callable[[], object]) -> int:
 
 
 class TestArbitraryBytes:
-    """Arbitrary bytes give a value or an InvalidMessage, nothing else; a value's bytes are its only form. PROTOCOL §14"""
+    """Arbitrary bytes give a value or an InvalidMessage; a value's bytes are its only form. PROTOCOL §14"""
 
     @given(st.binary(max_size=200))
     @settings(max_examples=400, deadline=None)
@@ -408,7 +420,7 @@ class TestArbitraryBytes:
     @given(st.binary(max_size=60) | VALUES.map(encode))
     @settings(max_examples=300, deadline=None)
     def test_the_scan_alone_refuses_whatever_writing_again_would_change(self, data: bytes) -> None:
-        """The two checks of the decoder agree, so that neither hides a hole in the other."""
+        """Writing a value again and comparing would refuse nothing that the scan lets through."""
         try:
             scan(data)
             value = msgpack.unpackb(data, raw=False, strict_map_key=True)

@@ -12,7 +12,6 @@ from typing import Any
 
 import aiohttp
 import pytest
-
 from intentcast_protocol.frames import (
     Ack,
     Answer,

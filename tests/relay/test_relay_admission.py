@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-
 from intentcast_protocol.errors import IntentcastError
 from intentcast_relay.admission import (
     AFTER_DEMAND,
@@ -50,13 +49,16 @@ def test_other_relays_are_others(other: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "junk", [None, 1, b"wss://x", [], "", "wss://", "http://x", "ws://[::1", "ws://x:99999", "ws://u@x", "ws://x?y", "x" * 999]
+    "junk",
+    [None, 1, b"wss://x", [], "", "wss://", "http://x", "ws://[::1", "ws://x:99999", "ws://u@x", "ws://x?y", "x" * 999],
 )
 def test_what_is_no_address_has_no_form(junk: object) -> None:
     assert same_form(junk) is None
 
 
-@pytest.mark.parametrize("body", [None, [], {}, {"replyTo": 1}, {"replyTo": {"relays": "ws://a"}}, {"replyTo": {"relays": [1, {}]}}])
+@pytest.mark.parametrize(
+    "body", [None, [], {}, {"replyTo": 1}, {"replyTo": {"relays": "ws://a"}}, {"replyTo": {"relays": [1, {}]}}]
+)
 def test_a_demand_of_any_shape_lists_no_relay(body: object) -> None:
     assert not lists_relay(body, "ws://a")
 
@@ -159,7 +161,9 @@ def test_a_stopped_session_is_not_admitted_again_by_a_new_stamp(build: Any) -> N
     shelf = shelf_of(demand)
     pair = stop(Admission(demand.author, build.key(session), build.now + 10))
     shelf.admissions[pair.person, pair.session] = pair
-    assert code(admit, build.sealed(session, demand.author), shelf, build.url, build.now) == "refused.mailbox.not-admitted"
+    assert (
+        code(admit, build.sealed(session, demand.author), shelf, build.url, build.now) == "refused.mailbox.not-admitted"
+    )
 
 
 def test_a_full_mailbox_says_so(build: Any) -> None:

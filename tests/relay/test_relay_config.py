@@ -5,7 +5,6 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
-
 from intentcast_relay.config import Batch, Config, ConfigError, Limits, load, read, template
 
 ROOT = Path(__file__).parents[2]

@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from intentcast_protocol.encoding import encode
 from intentcast_protocol.frames import (
     Ack,
@@ -279,7 +278,9 @@ def test_no_bytes_raise(data: bytes) -> None:
 @given(st.data())
 @settings(deadline=None, max_examples=300)
 def test_no_mutated_frame_raises(data: st.DataObject) -> None:
-    record = Record(encode({"v": 1, "type": "demand", "author": bytes(32), "created": 1, "expires": 2, "body": {}}), bytes(64))
+    record = Record(
+        encode({"v": 1, "type": "demand", "author": bytes(32), "created": 1, "expires": 2, "body": {}}), bytes(64)
+    )
     frame = bytearray(encode_frame(Publish(1, record)))
     for _ in range(data.draw(st.integers(1, 4))):
         frame[data.draw(st.integers(0, len(frame) - 1))] = data.draw(st.integers(0, 255))

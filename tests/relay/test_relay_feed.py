@@ -4,7 +4,6 @@ import asyncio
 from typing import Any
 
 import pytest
-
 from intentcast_protocol.frames import MAX_FRAME_NODES, Records, encode_frame, read_answer
 from intentcast_protocol.limits import MAX_FRAME
 from intentcast_protocol.record import Record

@@ -3,14 +3,15 @@
 from typing import Any
 
 import pytest
-
 from intentcast_protocol.area import Area
 from intentcast_protocol.frames import Count
 from intentcast_protocol.subscription import Filter
 from intentcast_relay.index import COUNT_LIFE, Index, coarse, listens
 
 
-def count(index: Index[Any], category: str = "cars", cells: tuple[str, ...] = (), now: int = 0) -> tuple[int, int | None]:
+def count(
+    index: Index[Any], category: str = "cars", cells: tuple[str, ...] = (), now: int = 0
+) -> tuple[int, int | None]:
     return index.count(Count(1, category, cells, ()), now)
 
 
@@ -47,7 +48,8 @@ def test_a_sealed_record_goes_to_the_reader_of_its_mailbox_alone(build: Any) -> 
 
 
 @pytest.mark.parametrize(
-    ("listeners", "told"), [(0, (0, 0)), (1, (1, 4)), (4, (1, 4)), (5, (5, 19)), (19, (5, 19)), (20, (20, None)), (999, (20, None))]
+    ("listeners", "told"),
+    [(0, (0, 0)), (1, (1, 4)), (4, (1, 4)), (5, (5, 19)), (19, (5, 19)), (20, (20, None)), (999, (20, None))],
 )
 def test_a_count_is_coarse(listeners: int, told: tuple[int, int | None]) -> None:
     assert coarse(listeners) == told

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-
 from intentcast_protocol.errors import IntentcastError
 from intentcast_protocol.record import Envelope, Verified, parse
 from intentcast_relay.config import Batch

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from intentcast_protocol.frames import Ack, Closed, Cursor, Publish
 from intentcast_relay.config import template
 

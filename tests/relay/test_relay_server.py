@@ -7,7 +7,6 @@ from typing import Any
 
 import aiohttp
 import pytest
-
 from intentcast_protocol.area import Area
 from intentcast_protocol.encoding import encode
 from intentcast_protocol.frames import (
@@ -235,7 +234,9 @@ async def test_unknown_mailboxes_answer_like_empty_and_closed_ones(relay: Relay,
     await client.stored(build.demand(build.seed(), admit=("domain",)))
     closed = build.demand(build.seed(), admit=("domain",))
     await client.stored(closed)
-    answers = [await client.publish(build.sealed(build.seed(), to)) for to in (bytes(32), closed.author, build.key(seed))]
+    answers = [
+        await client.publish(build.sealed(build.seed(), to)) for to in (bytes(32), closed.author, build.key(seed))
+    ]
     assert len({(answer.code, answer.sentence) for answer in answers if isinstance(answer, Problem)}) == 1
     _, waiting = await client.read(build.key(seed))
     assert waiting == []

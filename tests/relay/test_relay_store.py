@@ -7,7 +7,6 @@ from random import Random
 from typing import Any
 
 import pytest
-
 from intentcast_protocol.area import Area
 from intentcast_protocol.record import Verified
 from intentcast_protocol.subscription import Filter

@@ -10,12 +10,13 @@ from typing import Any, TypeVar
 import click
 
 from intentcast_agent.api import Failed, NoAgent, ask
+from intentcast_agent.cli.table import json_line
 from intentcast_agent.home import Home, find_home, lock_home
 
 # Verbs that look at what vendors sent: without a running agent the mail is read first.
 _READS_MAIL = frozenset({
-    "agreement_list", "deal_answer", "deal_counter", "demand_view", "demand_withdraw", "offer_compare", "offer_decline", "offer_list",
-    "offer_view",
+    "agreement_list", "deal_answer", "deal_counter", "demand_view", "demand_withdraw", "offer_compare", "offer_decline",
+    "offer_list", "offer_view",
 })  # fmt: skip
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -39,12 +40,12 @@ def home() -> Home:
 
 def unlock(place: Home, passphrase_file: Path | None = None) -> Any:
     """Open the keystore: by key file, passphrase file, systemd credential or prompt. Raises KeystoreError."""
-    from intentcast_agent.keystore import KeystoreMissing, open_keystore, status  # noqa: PLC0415
+    from intentcast_agent.keystore import open_keystore, status  # noqa: PLC0415
     from intentcast_agent.passphrase import read_passphrase  # noqa: PLC0415
 
     state = status(place.keystore)
     if state == "missing":
-        raise KeystoreMissing(place.keystore)
+        raise fail("This agent is not set up yet. Start with: intentcast init", "not found", 3)
     passphrase = None
     if state == "passphrase":
         asks = sys.stdin.isatty() and sys.stderr.isatty()
@@ -53,8 +54,27 @@ def unlock(place: Home, passphrase_file: Path | None = None) -> Any:
     return open_keystore(place.keystore, passphrase)
 
 
+class Enough(Exception):
+    """What an event handler waited for has come; `call` ends and returns None."""
+
+
+class Unfinished(Failed):
+    """A verb that has a result and still did not get what was asked for: with ``--json`` both are one object."""
+
+    def __init__(self, result: dict[str, Any], failed: Failed) -> None:
+        super().__init__(failed.code, str(failed), failed.exit_code)
+        self.result = result
+
+
 def call(verb: str, *, on_event: Callable[[Any], None] | None = None, **args: Any) -> Any:
     """Do one verb and return its result, handing events on as they come. Raises Failed and what opening a home can."""
+    try:
+        return _call(verb, on_event, args)
+    except Enough:
+        return None
+
+
+def _call(verb: str, on_event: Callable[[Any], None] | None, args: dict[str, Any]) -> Any:
     context = click.get_current_context(silent=True)
     passphrase_file = context.params.get("passphrase_file") if context else None
     place = home()
@@ -90,15 +110,19 @@ def _here(place: Home, keystore: Any, verb: str, args: dict[str, Any], on_event:
     return asyncio.run(work())
 
 
-def show(result: Any, as_json: bool, words: Callable[[Any], Iterable[str]]) -> None:
-    """Print a result: as JSON, or as the lines a person reads."""
+def show(
+    result: Any, as_json: bool, words: Callable[[Any], Iterable[str]], failed: Failed | None = None
+) -> None:  # fmt: skip
+    """Print a result: as JSON, or as the lines a person reads. Then raise `failed`, if there is one."""
     if as_json:
-        import json  # noqa: PLC0415
-
-        click.echo(json.dumps(result, ensure_ascii=False))
+        if failed:
+            raise Unfinished(result, failed)
+        click.echo(json_line(result))
     else:
         for line in words(result):
             click.echo(line)
+        if failed:
+            raise failed
 
 
 def busy(text: str, as_json: bool) -> AbstractContextManager[Any]:
@@ -113,5 +137,5 @@ def busy(text: str, as_json: bool) -> AbstractContextManager[Any]:
 
 
 def fail(message: str, code: str = "failure", exit_code: int = 1) -> Failed:
-    """Return an error to raise: one sentence and an exit code."""
+    """Return an error to raise: one sentence, and the words and number of an exit code."""
     return Failed(code, message, exit_code)

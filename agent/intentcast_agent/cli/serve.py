@@ -13,13 +13,14 @@ from intentcast_agent.home import lock_home
 
 @click.command()
 @click.option("--announce", is_flag=True, help="Print one JSON line when ready.")
+@click.option("--restored", is_flag=True, help="This home came from a backup: ask each peer for what is missing.")
 @passphrase_option
-def serve(announce: bool, passphrase_file: Path | None) -> None:
+def serve(announce: bool, restored: bool, passphrase_file: Path | None) -> None:
     """Keep this agent running: mail is read, offers are kept, a vendor's bot answers."""
-    run_server(passphrase_file, announce=announce, vendor_only=False)
+    run_server(passphrase_file, announce=announce, vendor_only=False, restored=restored)
 
 
-def run_server(passphrase_file: Path | None, *, announce: bool, vendor_only: bool) -> None:
+def run_server(passphrase_file: Path | None, *, announce: bool, vendor_only: bool, restored: bool = False) -> None:
     """Serve this home until SIGTERM or SIGINT; raises what opening the home can."""
     import asyncio  # noqa: PLC0415
     import signal  # noqa: PLC0415
@@ -37,6 +38,8 @@ def run_server(passphrase_file: Path | None, *, announce: bool, vendor_only: boo
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         async with run_agent(place, keystore) as agent:
+            if restored:
+                click.echo(f"Restored: asking in {await agent.resume_all()} sessions for what is missing.", err=True)
             await agent.go_online()
             if vendor_only and agent.responder is None:
                 raise fail("This home has no vendor with a policy. See: intentcast vendor --help", "not found", 3)

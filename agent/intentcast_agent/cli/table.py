@@ -1,14 +1,39 @@
-"""What a person reads in the terminal: tables, local times, and text from strangers made harmless."""
+"""What goes to the terminal: tables, local times, JSON, and text from strangers made harmless."""
 
+import json
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Any
+
+# What json.dumps leaves as it is and a terminal may obey: C1 controls, reordering and invisible marks, line ends.
+_UNSEEN = re.compile(
+    "[\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e0fff]"
+)
 
 
 def plain(text: object, most: int = 60) -> str:
-    """Return text from outside without control or reordering characters, cut to `most` columns."""
-    kept = "".join(char for char in str(text) if unicodedata.category(char)[0] != "C")
-    return kept if len(kept) <= most else kept[: most - 1] + "…"
+    """Return text from outside on one line, without control or reordering characters, cut to `most` columns."""
+    spaced = " ".join(str(text).split())
+    kept = "".join(char for char in spaced if unicodedata.category(char)[0] != "C")
+    if _width(kept) <= most:
+        return kept
+    while _width(kept) > most - 1:
+        kept = kept[:-1]
+    return kept + "…"
+
+
+def _width(text: str) -> int:
+    if text.isascii():
+        return len(text)
+    wide = sum(unicodedata.east_asian_width(char) in "WF" for char in text)
+    return len(text) + wide - sum(unicodedata.combining(char) > 0 for char in text)
+
+
+def json_line(value: Any) -> str:
+    """Return a value as one line of JSON that no terminal takes for a command."""
+    return _UNSEEN.sub(lambda found: json.dumps(found[0])[1:-1], json.dumps(value, ensure_ascii=False))
 
 
 def when(seconds: int | None) -> str:
@@ -21,9 +46,9 @@ def rows(header: Sequence[str], lines: Iterable[Sequence[object]], most: int = 6
     cells = [[plain(cell, most) for cell in line] for line in lines]
     if not cells:
         return
-    widths = [max(len(row[at]) for row in [list(header), *cells]) for at in range(len(header))]
+    widths = [max(_width(row[at]) for row in [list(header), *cells]) for at in range(len(header))]
     for row in [list(header), *cells]:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        yield "  ".join(cell + " " * (width - _width(cell)) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
 def amount(total: str | None, currency: str | None, per: str | None = None) -> str:

@@ -31,6 +31,7 @@ CREATE TABLE session (
   peer_key BLOB NOT NULL,           -- what to seal the next message to
   relays TEXT NOT NULL,             -- JSON list
   wake INTEGER,                     -- when the clock may change the state
+  restoring INTEGER NOT NULL DEFAULT 0,  -- 1 while a backup's gaps are being filled: nothing is signed
   changed INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX session_by_demand ON session (demand);

@@ -175,6 +175,23 @@ async def _agree(tx: Transaction, dialogue: Dialogue, confirm: Verified, now: in
         await tx.run("INSERT INTO errand (kind, subject, due) VALUES ('close', ?, ?)", other["key"], due)
 
 
+async def recover(tx: Transaction, dialogue: Dialogue, now: int) -> None:
+    """Keep an agreement that a backup did not have yet. PROTOCOL §8.8"""
+    session = dialogue.session
+    known = await tx.one("SELECT 1 FROM agreement WHERE session = ?", session.key)
+    confirm = await find_message(tx, session.confirm or b"")
+    if session.state is not State.AGREED or known or confirm is None:
+        return
+    told = await tx.one("SELECT 1 FROM message WHERE session = ? AND author = 'person' AND type = 'ack'", session.key)
+    if not told:
+        await _agree(tx, dialogue, confirm, now)
+        return
+    row = await tx.one("SELECT * FROM demand WHERE id = ?", session.demand)
+    assert row is not None
+    await keep_agreement(tx, dialogue, row["record"], confirm, now)
+    await _close(tx, row, "agreed", now)
+
+
 async def close_loser(tx: Transaction, key: bytes, now: int) -> None:
     """Tell a vendor who was not chosen that it is over, and nothing else."""
     dialogue = await open_dialogue(tx, key)

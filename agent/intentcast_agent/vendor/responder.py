@@ -57,7 +57,7 @@ class Responder:
         self.policy = policy
         self.stock = stock
         self.relays = agent.settings.relays
-        self.side = Side(self._begin, self.react, seed)
+        self.side = Side(self._begin, self.react, self.recover, seed)
 
     async def open(self) -> None:
         """Publish the profile and listen for demands and mail on every relay."""
@@ -221,6 +221,32 @@ class Responder:
             case "disclose":
                 await self._keep_contact(tx, dialogue, heard.message)
 
+    async def recover(self, tx: Transaction, dialogue: Dialogue, now: int) -> None:
+        """Do what a restored session still waits for; stock that was promised is reserved again. PROTOCOL §8.8"""
+        session = dialogue.session
+        if session.state is State.ACCEPTED:
+            await self._confirm(tx, dialogue, now)
+        elif session.state is State.COUNTERED:
+            row = await tx.one(
+                "SELECT id FROM message WHERE session = ? AND type = 'counter' ORDER BY seq DESC", session.key
+            )
+            counter = await find_message(tx, row["id"]) if row else None
+            if counter:
+                await self._answer_counter(tx, dialogue, counter, now)
+        elif session.state is State.AGREED and not await tx.one(
+            "SELECT 1 FROM agreement WHERE session = ?", session.key
+        ):
+            item = await self._item(tx, session.key)
+            if item:
+                await stockroom.reserve(tx, session.key, item["sku"], now)
+            await self._keep_agreement(tx, dialogue, now)
+
+    async def _keep_agreement(self, tx: Transaction, dialogue: Dialogue, now: int) -> None:
+        confirm = await find_message(tx, dialogue.session.confirm or b"")
+        row = await tx.one("SELECT demand_record FROM session WHERE key = ?", dialogue.session.key)
+        if confirm and row:
+            await keep_agreement(tx, dialogue, row["demand_record"], confirm, now)
+
     async def _answer_counter(self, tx: Transaction, dialogue: Dialogue, message: Verified, now: int) -> None:
         session = dialogue.session
         last = await find_message(tx, session.offer or b"")
@@ -263,10 +289,8 @@ class Responder:
         if item is None or not await stockroom.reserve(tx, session.key, item["sku"], now):
             await say(tx, dialogue, "withdraw", {"re": session.offer, "code": "refused.stock.gone"}, now=now)
             return
-        confirm = await say(tx, dialogue, "confirm", {"accept": session.accept}, now=now)
-        row = await tx.one("SELECT demand_record FROM session WHERE key = ?", session.key)
-        assert row is not None
-        await keep_agreement(tx, dialogue, row["demand_record"], confirm, now)
+        await say(tx, dialogue, "confirm", {"accept": session.accept}, now=now)
+        await self._keep_agreement(tx, dialogue, now)
         await self._withdraw_rivals(tx, item, session.key, now)
 
     async def _withdraw_rivals(self, tx: Transaction, item: Row, winner: Key, now: int) -> None:

@@ -1,0 +1,87 @@
+"""Coming back from a backup: ask each peer for what is missing before signing anything else.
+
+A restored agent may have signed messages it no longer knows of; signing the next number again would be equivocation. So
+it sends `resume`, which stands outside the chain, and says nothing else in that session until the peer has returned the
+lost messages of both sides. PROTOCOL §8.8
+"""
+
+from collections.abc import Awaitable, Callable
+
+from intentcast_protocol.errors import InvalidMessage
+from intentcast_protocol.identity import Key
+from intentcast_protocol.negotiation import ACTORS
+from intentcast_protocol.record import Verified, from_wire, verify
+
+from intentcast_agent.dialogue import Dialogue, hear, open_dialogue, read_message, say_outside_chain
+from intentcast_agent.store import Transaction
+
+_PAGE = 40_000  # bytes of records in one answer, so that it fits the largest seal with its envelope
+_MOST = 256  # records in one answer that are looked at
+Recover = Callable[[Transaction, Dialogue, int], Awaitable[None]]
+
+
+async def mark_restored(tx: Transaction) -> list[Key]:
+    """Note that this store came from a backup: no session signs anything until it was resumed. Return the sessions."""
+    await tx.run("UPDATE session SET restoring = 1 WHERE state NOT IN ('declined', 'withdrawn', 'expired')")
+    return [Key(row["key"]) for row in await tx.all("SELECT key FROM session WHERE restoring = 1")]
+
+
+async def ask(tx: Transaction, dialogue: Dialogue, now: int) -> None:
+    """Ask the peer for what we lack. PROTOCOL §8.8"""
+    have = [dialogue.session.chain(actor).seq for actor in ACTORS]
+    await say_outside_chain(tx, dialogue, {"have": have}, now=now, rekey=True)
+
+
+async def on_resume(tx: Transaction, dialogue: Dialogue, message: Verified, recover: Recover, now: int) -> None:
+    """Answer a peer's question, or take in the answer to ours. Raises InvalidMessage for an ill-formed one."""
+    if "have" in message.body:
+        await _answer(tx, dialogue, message, now)
+    elif dialogue.restoring:
+        await _take_in(tx, dialogue, message, recover, now)
+
+
+async def _answer(tx: Transaction, dialogue: Dialogue, message: Verified, now: int) -> None:
+    have = message.body["have"]
+    if not isinstance(have, list) or len(have) != 2 or not all(type(seq) is int and seq >= 0 for seq in have):
+        raise InvalidMessage("invalid.session.malformed", "have is how many messages of each side are known")
+    rows = await tx.all(
+        "SELECT * FROM message WHERE session = ? AND processed IS NOT NULL AND seq > 0 "
+        "AND seq > CASE author WHEN 'person' THEN ? ELSE ? END ORDER BY processed, rowid",
+        dialogue.session.key,
+        *have,
+    )
+    records: list[list[bytes]] = []
+    size = 0
+    for row in rows:
+        record = read_message(tx, row).record
+        size += len(record.payload)
+        if records and size > _PAGE:
+            break
+        records.append(record.wire())
+    body = {"re": message.id, "records": records, "more": len(records) < len(rows)}
+    await say_outside_chain(tx, dialogue, body, now=now)
+
+
+async def _take_in(tx: Transaction, dialogue: Dialogue, message: Verified, recover: Recover, now: int) -> None:
+    records = message.body.get("records")
+    if not isinstance(records, list) or len(records) > _MOST:
+        raise InvalidMessage("invalid.session.malformed", "records are what the asker lacks")
+    for wire in records:
+        # Ours or the peer's, each proves itself; the session's rules see that each follows its author's previous one.
+        await hear(tx, dialogue, verify(from_wire(wire)), sealed_to=None, now=now)
+    if message.body.get("more") is True and records:
+        await ask(tx, dialogue, now)
+        return
+    dialogue.restoring = False
+    await tx.run("UPDATE session SET restoring = 0 WHERE key = ?", dialogue.session.key)
+    await recover(tx, dialogue, now)
+
+
+async def ask_all(tx: Transaction, vendor_seed: bytes | None, now: int) -> int:
+    """Mark the store as restored and ask in every session that may still matter; return in how many."""
+    keys = await mark_restored(tx)
+    for key in keys:
+        dialogue = await open_dialogue(tx, key, vendor_seed)
+        if dialogue:
+            await ask(tx, dialogue, now)
+    return len(keys)
