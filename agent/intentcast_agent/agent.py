@@ -7,6 +7,7 @@ to say.
 import asyncio
 import contextlib
 import logging
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -14,6 +15,7 @@ from typing import Any
 
 import aiohttp
 from intentcast_protocol.demand import read_demand
+from intentcast_protocol.errors import StateError
 from intentcast_protocol.identity import Key
 from intentcast_protocol.record import Record, decode_record, verify
 
@@ -22,14 +24,16 @@ from intentcast_agent.dialogue import let_time_pass, open_dialogue, say
 from intentcast_agent.home import Home
 from intentcast_agent.inbox import Opened, Side, open_envelope
 from intentcast_agent.keystore import Keystore
+from intentcast_agent.link import find_seal_key
 from intentcast_agent.outbox import Outbox
 from intentcast_agent.person import desk
 from intentcast_agent.pool import Lane, Pool
 from intentcast_agent.settings import Settings, read_settings
-from intentcast_agent.store import Store, open_store
+from intentcast_agent.store import Row, Store, Transaction, open_store
 from intentcast_agent.vendor.responder import Responder, open_responder
 
 log = logging.getLogger("intentcast.agent")
+_AGAIN = 60  # s until an errand that could not be done is tried again
 _TIDY = 3_600  # s between rounds of tidying
 _TICK = 1.0  # s between looks at the clock; offers live minutes, so a second late is soon enough
 _PERSON = Side(desk.begin_with, desk.react, desk.recover)
@@ -75,8 +79,16 @@ class Agent:
 
     async def resume_all(self) -> int:
         """Say that this home came from a backup: every open session asks its peer for what is missing, first."""
+        seed = self.keystore.get("vendor")
         async with self.store.transaction() as tx:
-            return await restore.ask_all(tx, self.keystore.get("vendor"), self.now())
+            keys = await restore.mark_restored(tx)
+            roles = {row["key"]: row["role"] for row in await tx.all("SELECT key, role FROM session")}
+            vendors = await restore.vendors_of(tx, [key for key in keys if roles[key] == "person"])
+        found = {vendor: await find_seal_key(self.http, relays, vendor) for vendor, relays in vendors}
+        seal_keys = {vendor: key for vendor, key in found.items() if key}
+        async with self.store.transaction() as tx:
+            await restore.ask_all(tx, keys, seed, seal_keys, self.now())
+        return len(keys)
 
     def open_demand(self, author: Key, relays: tuple[str, ...]) -> None:
         """See that a demand's mail is carried, over connections of its own."""
@@ -157,25 +169,43 @@ class Agent:
             errands = await tx.all("SELECT * FROM errand WHERE due <= ? ORDER BY number LIMIT 64", now)
             ended = await tx.one("SELECT 1 FROM demand WHERE state = 'open' AND expires <= ?", now)
         for row in sessions:
-            async with self.store.transaction() as tx:
-                dialogue = await open_dialogue(tx, row["key"], self.keystore.get("vendor"))
-                if dialogue and await let_time_pass(tx, dialogue, now):
-                    self.tell({"event": "clock", "session": dialogue.session.key, "state": str(dialogue.session.state)})
+            # A session whose key is erased or locked away has no clock, and stops nobody else's.
+            with contextlib.suppress(StateError):
+                async with self.store.transaction() as tx:
+                    dialogue = await open_dialogue(tx, row["key"], self.keystore.get("vendor"))
+                    if dialogue and await let_time_pass(tx, dialogue, now):
+                        state = str(dialogue.session.state)
+                        self.tell({"event": "clock", "session": dialogue.session.key, "state": state})
         for errand in errands:
-            lane = b""
-            async with self.store.transaction() as tx:
-                await tx.run("DELETE FROM errand WHERE number = ?", errand["number"])
-                if errand["kind"] == "close":
-                    await desk.close_loser(tx, errand["subject"], now)
-                    sql = "SELECT d.author FROM demand d JOIN session s ON s.demand = d.id WHERE s.key = ?"
-                    found = await tx.one(sql, errand["subject"])
-                    lane = found["author"] if found else b""
-                elif errand["kind"] == "answer" and self.responder:
-                    await self.responder.answer(tx, decode_record(errand["subject"]), now)
-            self.pool.poke(lane)
+            try:
+                async with self.store.transaction() as tx:
+                    lane = await self._run_errand(tx, errand, now)
+            except sqlite3.Error:
+                raise
+            except Exception:
+                log.exception("an errand could not be done yet")
+                async with self.store.transaction() as tx:
+                    await tx.run("UPDATE errand SET due = ? WHERE number = ?", now + _AGAIN, errand["number"])
+            else:
+                self.pool.poke(lane)
         if ended:
             async with self.store.transaction() as tx:
                 await desk.expire(tx, now)
+
+    async def _run_errand(self, tx: Transaction, errand: Row, now: int) -> bytes:
+        """Do one errand and forget it; return whose couriers to wake. One for a vendor that is not at work waits."""
+        if errand["kind"] == "answer" and self.responder is None:
+            await tx.run("UPDATE errand SET due = ? WHERE number = ?", now + _AGAIN, errand["number"])
+            return b""
+        await tx.run("DELETE FROM errand WHERE number = ?", errand["number"])
+        if errand["kind"] == "close":
+            await desk.close_loser(tx, errand["subject"], now)
+            sql = "SELECT d.author FROM demand d JOIN session s ON s.demand = d.id WHERE s.key = ?"
+            found = await tx.one(sql, errand["subject"])
+            return found["author"] if found else b""
+        if self.responder:
+            await self.responder.answer(tx, decode_record(errand["subject"]), now)
+        return b""
 
     async def tidy(self, now: int) -> None:
         """Erase what has no more use: keys of closed demands, what was delivered, what can no longer be replayed."""

@@ -4,13 +4,15 @@
 the new state and the outbox row stand or fall together. `hear` does the same for what comes in. PROTOCOL §8
 """
 
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from intentcast_protocol.agreement import bundle
-from intentcast_protocol.errors import IntentcastError, StateError
+from intentcast_protocol.agreement import bundle, verify_agreement
+from intentcast_protocol.errors import IntentcastError, InvalidMessage, StateError
+from intentcast_protocol.identity import Key
 from intentcast_protocol.negotiation import (
     Actor,
     Ahead,
@@ -186,9 +188,19 @@ async def say(
 
 
 async def say_outside_chain(
-    tx: Transaction, dialogue: Dialogue, body: Mapping[str, Any], *, now: int, rekey: bool = False
+    tx: Transaction,
+    dialogue: Dialogue,
+    body: Mapping[str, Any],
+    *,
+    now: int,
+    rekey: bool = False,
+    also_to: Sequence[bytes] = (),
 ) -> Verified:
-    """Sign and queue a `resume`, which has no number and changes no state. PROTOCOL §8.8"""
+    """Sign and queue a `resume`, which has no number and changes no state.
+
+    `also_to` are longer-lived keys of the peer that it is sealed to as well: the reply key a backup knows may have been
+    erased since. PROTOCOL §8.8
+    """
     session = dialogue.session
     fresh = seal_key() if rekey else None
     message = sign(
@@ -204,7 +216,8 @@ async def say_outside_chain(
     if fresh:
         await _keep_reply_key(tx, session.key, fresh, now)
     await _log(tx, message, dialogue.role, now, None, None)
-    await queue(tx, dialogue.lane, dialogue.relays, message=message.id, now=now)
+    for key in (None, *also_to):
+        await queue(tx, dialogue.lane, dialogue.relays, message=message.id, key=key, now=now)
     return message
 
 
@@ -223,10 +236,11 @@ async def queue(
     now: int,
     message: bytes | None = None,
     record: bytes | None = None,
+    key: bytes | None = None,
 ) -> int:
     """Queue a session message, to be sealed, or a ready record for delivery to relays; return its outbox number."""
     number = await tx.run(
-        "INSERT INTO outbox (lane, message, record, made) VALUES (?, ?, ?, ?)", lane, message, record, now
+        "INSERT INTO outbox (lane, message, key, record, made) VALUES (?, ?, ?, ?, ?)", lane, message, key, record, now
     )
     for relay in relays:
         await tx.run("INSERT INTO delivery (outbox, relay) VALUES (?, ?)", number, relay)
@@ -248,15 +262,14 @@ async def hear(
 
     Raises InvalidMessage when it does not belong here; an equivocation freezes the session and is kept. PROTOCOL §8.2
     """
-    heard: list[Heard] = []
-    pending: tuple[Verified, bytes | None] | None = (message, sealed_to)
-    while pending:
-        one, key = pending
-        found = await _hear_one(tx, dialogue, one, sealed_to=key, now=now)
-        pending = None
-        if found:
-            heard.append(found)
-            pending = await _next_buffered(tx, dialogue, one)
+    first = await _hear_one(tx, dialogue, message, sealed_to=sealed_to, now=now)
+    heard = [first] if first else []
+    while heard and (buffered := await _take_buffered(tx, dialogue, message.author)):
+        one, key = buffered
+        # One that does not follow after all was never processed; it must not undo those before it.
+        with contextlib.suppress(InvalidMessage):
+            found = await _hear_one(tx, dialogue, one, sealed_to=key, now=now)
+            heard += [found] if found else []
     return heard
 
 
@@ -300,7 +313,7 @@ async def _hear_one(
 
 
 async def _erase_older(tx: Transaction, session: bytes, used: bytes) -> None:
-    """Erase our reply keys older than the one a processed message was sealed to. PROTOCOL §5.1"""
+    """Erase our reply keys older than the one a processed message was sealed to. PROTOCOL §5.6"""
     await tx.run(
         "DELETE FROM reply_key WHERE session = ? AND number < (SELECT number FROM reply_key WHERE public = ?)",
         session,
@@ -308,14 +321,20 @@ async def _erase_older(tx: Transaction, session: bytes, used: bytes) -> None:
     )
 
 
-async def _next_buffered(tx: Transaction, dialogue: Dialogue, after: Verified) -> tuple[Verified, bytes | None] | None:
-    row = await tx.one(
-        "SELECT * FROM message WHERE session = ? AND author = ? AND seq = ? AND processed IS NULL",
+async def _take_buffered(tx: Transaction, dialogue: Dialogue, author: Key) -> tuple[Verified, bytes | None] | None:
+    """Take out the next message of an author whose turn has come; a second one under the same number comes too."""
+    actor = dialogue.session.actor(author)
+    row = actor and await tx.one(
+        "SELECT * FROM message WHERE session = ? AND author = ? AND seq BETWEEN 1 AND ? AND processed IS NULL "
+        "ORDER BY seq, rowid",
         dialogue.session.key,
-        dialogue.session.actor(after.author),
-        (after.seq or 0) + 1,
+        actor,
+        dialogue.session.chain(actor).seq + 1,
     )
-    return (read_message(tx, row), row["sealed_to"]) if row else None
+    if not row:
+        return None
+    await tx.run("DELETE FROM message WHERE id = ?", row["id"])
+    return read_message(tx, row), row["sealed_to"]
 
 
 def read_message(tx: Transaction, row: Row) -> Verified:
@@ -353,13 +372,17 @@ def new_seed() -> bytes:
 async def keep_agreement(
     tx: Transaction, dialogue: Dialogue, demand_record: bytes, confirm: Verified, now: int
 ) -> None:
-    """Bundle an agreement's records and keep it, on either side. PROTOCOL §8.6"""
+    """Bundle an agreement's records and keep it, on either side.
+
+    Raises InvalidMessage, so that nothing comes of it, when the bundle does not prove itself. PROTOCOL §8.6
+    """
     session = dialogue.session
     offer = await find_message(tx, session.accepted_offer or b"")
     accept = await find_message(tx, session.accept or b"")
     assert offer is not None
     assert accept is not None
     data = bundle(decode_record(demand_record), offer.record, accept.record, confirm.record)
+    verify_agreement(data)
     await tx.run(
         "INSERT OR IGNORE INTO agreement (id, number, session, bundle, at) VALUES (?, ?, ?, ?, ?)",
         confirm.id,

@@ -11,6 +11,7 @@ from intentcast_protocol.errors import IntentcastError, InvalidMessage, SealErro
 from intentcast_protocol.identity import Key
 from intentcast_protocol.record import Record, Verified, check_time, parse, verify
 from intentcast_protocol.sealing import SealKey, check_inside, sealed_to, unseal
+from intentcast_protocol.vocabulary import visible
 
 from intentcast_agent.dialogue import Dialogue, Heard, hear, object_to, open_dialogue
 from intentcast_agent.restore import Recover, on_resume
@@ -32,6 +33,7 @@ class Side:
     react: React
     recover: Recover
     vendor_seed: bytes | None = None
+    seal_secret: bytes | None = None  # of the vendor's profile: what opens a message sealed outside a session
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,10 @@ async def open_envelope(store: Store, record: Record, side: Side, now: int) -> O
     """Give one envelope its effect, or refuse it; None when that was done before."""
     try:
         envelope = verify(record)
+    except IntentcastError as error:
+        # Nobody's word, under an id that may be a good record's: noting it would suppress the good one. PROTOCOL §4.3
+        return Opened(code=error.code)
+    try:
         check_time(envelope, now)
         key = sealed_to(envelope)
     except IntentcastError as error:
@@ -57,7 +63,7 @@ async def open_envelope(store: Store, record: Record, side: Side, now: int) -> O
             if await tx.one("SELECT 1 FROM inbox WHERE id = ?", envelope.id):
                 return None
             await _note(tx, envelope)
-            inner = await _open(tx, envelope, key)
+            inner = await _open(tx, envelope, key, side)
             return await _process(tx, envelope, inner, side, key, now)
     except _Unproven as failure:
         return await _refuse(store, record, failure.inner, failure.error, now)
@@ -74,10 +80,12 @@ class _Unproven(Exception):
         self.error = error
 
 
-async def _open(tx: Transaction, envelope: Verified, key: bytes) -> Record:
+async def _open(tx: Transaction, envelope: Verified, key: bytes, side: Side) -> Record:
     row = await tx.one("SELECT * FROM reply_key WHERE public = ?", key)
     if row:
         return unseal(envelope, SealKey(key, tx.open("reply_key", "secret", key, row["secret"])))
+    if side.seal_secret:
+        return unseal(envelope, SealKey(key, side.seal_secret))
     demand = await tx.one("SELECT * FROM demand WHERE author = ? AND offer_secret IS NOT NULL", envelope.to)
     if demand is None:
         raise SealError
@@ -111,17 +119,14 @@ async def _note(tx: Transaction, envelope: Verified) -> None:
 
 async def _refuse(store: Store, record: Record, inner: Record | None, error: IntentcastError, now: int) -> Opened:
     """Keep a refusal with its code; what is inside is read only for the name it claims."""
-    try:
-        envelope = parse(record)
-    except InvalidMessage:
-        return Opened(code=error.code)
+    envelope = parse(record)
     claimed = _claimed_name(inner)
     async with store.transaction() as tx:
         await tx.run("INSERT OR IGNORE INTO inbox (id, expires) VALUES (?, ?)", envelope.id, envelope.expires)
         demand = await tx.one("SELECT id FROM demand WHERE author = ?", envelope.to)
         await tx.run(
             "INSERT OR IGNORE INTO rejected (id, demand, claimed, code, detail, at) VALUES (?, ?, ?, ?, ?, ?)",
-            envelope.id, demand["id"] if demand else None, claimed, error.code, error.detail, now,
+            envelope.id, demand["id"] if demand else None, claimed, error.code, visible(error.detail)[:300], now,
         )  # fmt: skip
     return Opened(code=error.code, claimed=claimed)
 

@@ -31,7 +31,8 @@ from intentcast_protocol.frames import (
 )
 from intentcast_protocol.identity import Key
 from intentcast_protocol.limits import MAX_FRAME
-from intentcast_protocol.record import VERSION, Record
+from intentcast_protocol.profile import read_profile
+from intentcast_protocol.record import VERSION, Record, verify
 from intentcast_protocol.subscription import Filter
 
 _ANSWER_WITHIN = 20.0  # s a relay has to answer a request
@@ -73,9 +74,9 @@ class Link:
         answer = await self._ask(Publish(0, record))
         return answer.value if isinstance(answer, Ack) else None
 
-    async def subscribe(self, wanted: Filter, cursor: Cursor | None) -> int:
-        """Ask for public records, stored and new; return the number they will bear in `feed`."""
-        return await self._start(Subscribe(self._number(), wanted, cursor, False))
+    async def subscribe(self, wanted: Filter, cursor: Cursor | None, *, once: bool = False) -> int:
+        """Ask for public records, stored and (unless `once`) new; return the number they will bear in `feed`."""
+        return await self._start(Subscribe(self._number(), wanted, cursor, once))
 
     async def read_mailbox(self, key: Key) -> int:
         """Ask for the records waiting for a proven key, and those to come; return their number in `feed`."""
@@ -140,8 +141,10 @@ class Link:
                 if not future.done():
                     future.set_exception(LinkDown("the connection broke"))
             await self._socket.close()
-            if not self.feed.full():
-                self.feed.put_nowait(None)
+            if self.feed.full():
+                # What was not processed is sent again to the next connection.
+                self.feed = asyncio.Queue(_FEED)
+            self.feed.put_nowait(None)
 
     async def _hand_out(self, answer: Answer) -> None:
         if isinstance(answer, Records | Live | Closed):
@@ -173,6 +176,28 @@ async def count_listeners(http: aiohttp.ClientSession, relay: str, wanted: Count
     finally:
         await link.close()
     return answer if isinstance(answer, Counted) else None
+
+
+async def find_seal_key(http: aiohttp.ClientSession, relays: Iterable[str], vendor: Key) -> bytes | None:
+    """Look up the seal key of a vendor's profile at the first relay that has one, on connections that prove nothing."""
+    for relay in relays:
+        try:
+            link = await open_link(http, relay)
+        except LinkDown:
+            continue
+        try:
+            await link.subscribe(Filter(("profile",), (vendor,)), None, once=True)
+            async with asyncio.timeout(_ANSWER_WITHIN):
+                while isinstance(pushed := await link.feed.get(), Records):
+                    profiles = [verify(record) for _, record in pushed.records]
+                    keys = [read_profile(profile).seal_key for profile in profiles if profile.author == vendor]
+                    if keys:
+                        return keys[-1]
+        except (LinkDown, IntentcastError, TimeoutError):
+            continue
+        finally:
+            await link.close()
+    return None
 
 
 async def open_link(http: aiohttp.ClientSession, relay: str) -> Link:

@@ -8,7 +8,7 @@ import asyncio
 from dataclasses import dataclass
 
 from intentcast_protocol.demand import stamp_bits
-from intentcast_protocol.errors import IntentcastError
+from intentcast_protocol.errors import IntentcastError, StateError
 from intentcast_protocol.identity import Key
 from intentcast_protocol.limits import STAMP_AGE
 from intentcast_protocol.record import Record, Verified, decode_record, parse
@@ -34,6 +34,7 @@ class Parcel:
     outbox: int
     record: Record
     attempts: int
+    made: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +66,13 @@ class Outbox:
             )  # fmt: skip
         parcels = []
         for row in rows:
-            record = await self._ready(row, now)
-            if record:
-                parcels.append(Parcel(row["number"], decode_record(record), row["attempts"]))
+            try:
+                record = await self._ready(row["number"], now)
+            except IntentcastError as error:
+                # Such as a reply key nobody can seal to: the peer's fault, and no reason to hold up what comes after.
+                await self._give_up(row["number"], error.code)
+            else:
+                parcels.append(Parcel(row["number"], decode_record(record), row["attempts"], row["made"]))
         return parcels
 
     async def next_due(self, lane: bytes, relay: str) -> int | None:
@@ -89,8 +94,8 @@ class Outbox:
             )
 
     async def refused(self, parcel: Parcel, relay: str, code: str, now: int) -> None:
-        """Note a relay's refusal: for good, or to be tried again later."""
-        passing = code in _PASSING
+        """Note a relay's refusal: for good, or to be tried again later, but not for longer than it would be kept."""
+        passing = code in _PASSING and now < parcel.made + CARRIAGE
         wait = _RETRY[min(parcel.attempts, len(_RETRY) - 1)]
         async with self._store.transaction() as tx:
             await tx.run(
@@ -109,19 +114,25 @@ class Outbox:
             )
         return int(row[0]) if row else 0
 
-    async def _ready(self, row: Row, now: int) -> bytes | None:
-        """Return a row's record, sealed now if it is not or if its stamp or envelope has aged."""
+    async def _give_up(self, number: int, code: str) -> None:
+        async with self._store.transaction() as tx:
+            sql = "UPDATE delivery SET state = 'failed', code = ? WHERE outbox = ? AND state = 'queued'"
+            await tx.run(sql, code, number)
+
+    async def _ready(self, number: int, now: int) -> bytes:
+        """Return a row's record, sealed now if it is not or if its stamp or envelope has aged.
+
+        Raises IntentcastError when it can never be sealed: a key is erased, or the peer's is no key.
+        """
         async with self._sealing:
             async with self._store.reading() as tx:
-                current = await tx.one("SELECT * FROM outbox WHERE number = ?", row["number"])
+                current = await tx.one("SELECT * FROM outbox WHERE number = ?", number)
                 if current is None:
-                    return None
+                    raise StateError("refused.record.unknown")
                 record = current["record"]
                 if record is not None and (current["message"] is None or not _aged(record, current["stamped"], now)):
                     return bytes(record)
                 order = await _read_order(tx, current)
-            if order is None:
-                return None
             envelope = await asyncio.to_thread(_seal, order, now)
             async with self._store.transaction() as tx:
                 sql = "UPDATE outbox SET record = ?, stamped = ? WHERE number = ?"
@@ -147,27 +158,22 @@ def _seal(order: _Order, now: int) -> bytes:
     return envelope.record.encode()
 
 
-async def _read_order(tx: Transaction, row: Row) -> _Order | None:
+async def _read_order(tx: Transaction, row: Row) -> _Order:
     message = await find_message(tx, row["message"])
-    if message is None:
-        return None
-    session = await tx.one("SELECT * FROM session WHERE key = ?", message.session)
-    if session is None:
-        return None
-    key = bytes(session["peer_key"])
+    session = await tx.one("SELECT * FROM session WHERE key = ?", message.session if message else None)
+    if message is None or session is None:
+        raise StateError("refused.record.unknown")
+    key = bytes(row["key"] or session["peer_key"])
     if session["role"] == "vendor":
         # Only the first message needs a proof: it opens the way for the others.
         first = message.seq == 1
-        try:
-            demand = parse(decode_record(session["demand_record"]))
-        except IntentcastError:
-            return None
+        demand = parse(decode_record(session["demand_record"]))
         bits = stamp_bits(demand.body.get("admit")) or 0
         seed = tx.open("session", "seed", session["key"], session["seed"])
         return _Order(row["number"], message, seed, demand.author, key, bits if first else 0)
     demand_row = await tx.one("SELECT * FROM demand WHERE id = ?", session["demand"])
     if demand_row is None or demand_row["seed"] is None:
-        return None
+        raise StateError("refused.record.unknown", "the demand's key has been erased")
     seed = tx.open("demand", "seed", demand_row["id"], demand_row["seed"])
     return _Order(row["number"], message, seed, Key(session["key"]), key, 0)
 

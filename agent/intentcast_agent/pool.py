@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 import aiohttp
-from intentcast_protocol.errors import InvalidMessage, Refused
+from intentcast_protocol.errors import IntentcastError, InvalidMessage, Refused
 from intentcast_protocol.frames import Closed, Cursor, Live, Records
 from intentcast_protocol.identity import Key
 from intentcast_protocol.limits import MAX_TAKE
@@ -68,7 +68,7 @@ class Courier:
             began = time.monotonic()
             try:
                 await self._visit()
-            except LinkDown as error:
+            except (LinkDown, IntentcastError) as error:
                 log.info("%s: %s", self.relay, error)
             except Exception:
                 log.exception("%s: the visit ended badly", self.relay)
@@ -94,7 +94,7 @@ class Courier:
                 reading = group.create_task(self._read(link))
                 delivering = group.create_task(self._deliver(link))
                 reading.add_done_callback(lambda _: delivering.cancel())
-        except* LinkDown as errors:
+        except* (LinkDown, IntentcastError) as errors:
             raise LinkDown(str(errors.exceptions[0])) from errors
         finally:
             await link.close()
@@ -111,9 +111,7 @@ class Courier:
             key = self._mailboxes.get(pushed.req)
             match pushed:
                 case Records(_, records) if key is not None:
-                    for _, record in records:
-                        await self.lane.on_mail(self.relay, record)
-                    ids = [record.id for _, record in records]
+                    ids = [record.id for _, record in records if await self._take_in(record)]
                     for at in range(0, len(ids), MAX_TAKE):
                         await link.take(key, ids[at : at + MAX_TAKE])
                 case Records(req, records) if req == self._public and self.lane.on_public and self.lane.keep_place:
@@ -128,6 +126,15 @@ class Courier:
                 case _:
                     log.info("%s: a push nobody asked for", self.relay)
         raise LinkDown("the connection ended")
+
+    async def _take_in(self, record: Record) -> bool:
+        """Give a record its effect; one that has none through a fault of ours waits on the relay, and holds up none."""
+        try:
+            await self.lane.on_mail(self.relay, record)
+        except Exception:
+            log.exception("%s: mail that could not be read stays there", self.relay)
+            return False
+        return True
 
     async def _deliver(self, link: Link) -> None:
         while True:

@@ -5,12 +5,13 @@ it sends `resume`, which stands outside the chain, and says nothing else in that
 lost messages of both sides. PROTOCOL §8.8
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+from intentcast_protocol.demand import read_demand
 from intentcast_protocol.errors import InvalidMessage
 from intentcast_protocol.identity import Key
 from intentcast_protocol.negotiation import ACTORS
-from intentcast_protocol.record import Verified, from_wire, verify
+from intentcast_protocol.record import Verified, decode_record, from_wire, verify
 
 from intentcast_agent.dialogue import Dialogue, hear, open_dialogue, read_message, say_outside_chain
 from intentcast_agent.store import Transaction
@@ -26,10 +27,10 @@ async def mark_restored(tx: Transaction) -> list[Key]:
     return [Key(row["key"]) for row in await tx.all("SELECT key FROM session WHERE restoring = 1")]
 
 
-async def ask(tx: Transaction, dialogue: Dialogue, now: int) -> None:
-    """Ask the peer for what we lack. PROTOCOL §8.8"""
+async def ask(tx: Transaction, dialogue: Dialogue, now: int, also_to: Sequence[bytes] = ()) -> None:
+    """Ask the peer for what we lack, sealed to the reply key we know and to longer-lived keys. PROTOCOL §8.8"""
     have = [dialogue.session.chain(actor).seq for actor in ACTORS]
-    await say_outside_chain(tx, dialogue, {"have": have}, now=now, rekey=True)
+    await say_outside_chain(tx, dialogue, {"have": have}, now=now, rekey=True, also_to=also_to)
 
 
 async def on_resume(tx: Transaction, dialogue: Dialogue, message: Verified, recover: Recover, now: int) -> None:
@@ -77,11 +78,23 @@ async def _take_in(tx: Transaction, dialogue: Dialogue, message: Verified, recov
     await recover(tx, dialogue, now)
 
 
-async def ask_all(tx: Transaction, vendor_seed: bytes | None, now: int) -> int:
-    """Mark the store as restored and ask in every session that may still matter; return in how many."""
-    keys = await mark_restored(tx)
+async def ask_all(
+    tx: Transaction, keys: Sequence[Key], vendor_seed: bytes | None, seal_keys: Mapping[Key, bytes], now: int
+) -> None:
+    """Ask in sessions; `seal_keys` are those of vendors' profiles, the demand's offer key serves the other way."""
     for key in keys:
         dialogue = await open_dialogue(tx, key, vendor_seed)
-        if dialogue:
-            await ask(tx, dialogue, now)
-    return len(keys)
+        if dialogue is None:
+            continue
+        if dialogue.role == "person":
+            longer = seal_keys.get(dialogue.session.vendor)
+        else:
+            row = await tx.one("SELECT demand_record FROM session WHERE key = ?", key)
+            longer = read_demand(verify(decode_record(row["demand_record"]))).offer_key if row else None
+        await ask(tx, dialogue, now, (longer,) if longer and longer != dialogue.peer_key else ())
+
+
+async def vendors_of(tx: Transaction, keys: Sequence[Key]) -> list[tuple[Key, tuple[str, ...]]]:
+    """Return the vendors of a person's sessions and the relays to find their profiles at."""
+    found = [await open_dialogue(tx, key) for key in keys]
+    return [(one.session.vendor, one.relays) for one in found if one and one.role == "person"]

@@ -18,6 +18,7 @@ from intentcast_protocol.negotiation import State
 from intentcast_protocol.offer import read_offer
 from intentcast_protocol.quantity import money
 from intentcast_protocol.record import decode_record, verify
+from intentcast_protocol.vocabulary import read_text
 
 from intentcast_agent.agent import Agent
 from intentcast_agent.dialogue import Dialogue, find_message, read_dialogue, read_message
@@ -333,9 +334,12 @@ class Service:
             return {"contact": await tx.get_private("contact") or {}}
 
     async def contact_set(self, contact: dict[str, str]) -> Json:
-        """Change it; an empty value forgets an attribute. Raises InvalidMessage for one that is unknown."""
+        """Change it; an empty value forgets an attribute. Raises InvalidMessage for one that could not be told."""
         if unknown := contact.keys() - STAGES.keys():
             raise InvalidMessage("invalid.session.malformed", f"{min(unknown)} is none of {', '.join(STAGES)}")
+        for name, value in contact.items():
+            if value:
+                read_text(value, name, "invalid.session.malformed", 300)
         async with self.agent.store.transaction() as tx:
             kept = (await tx.get_private("contact") or {}) | contact
             await tx.put_private("contact", {name: value for name, value in kept.items() if value})

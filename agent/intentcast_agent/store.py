@@ -86,13 +86,14 @@ class Store:
     async def transaction(self) -> AsyncIterator[Transaction]:
         """Run a block as one durable transaction; an exception undoes all of it."""
         async with self._lock:
-            await self._db.execute("BEGIN IMMEDIATE")
             try:
+                # Within `try`: a task that is cancelled while it begins has begun all the same.
+                await self._db.execute("BEGIN IMMEDIATE")
                 yield Transaction(self._db, self._columns)
+                await self._db.commit()
             except BaseException:
                 await self._db.rollback()
                 raise
-            await self._db.commit()
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[Transaction]:

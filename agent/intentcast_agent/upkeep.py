@@ -30,7 +30,7 @@ async def prune(tx: Transaction, now: int) -> None:
 
 
 async def aged_sessions(tx: Transaction, now: int) -> list[Key]:
-    """Return the sessions with an agreement whose newest reply key of ours is due for a fresh one. PROTOCOL §5.1"""
+    """Return the sessions with an agreement whose newest reply key of ours is due for a fresh one. PROTOCOL §5.6"""
     rows = await tx.all(
         "SELECT s.key FROM session s JOIN reply_key r ON r.session = s.key WHERE s.state IN ('agreed', 'disputed') "
         "GROUP BY s.key HAVING max(r.made) < ?",

@@ -12,7 +12,7 @@ from typing import Final
 from intentcast_protocol.constraint import Judgement
 from intentcast_protocol.demand import Demand, read_demand
 from intentcast_protocol.encoding import decode, encode
-from intentcast_protocol.errors import IntentcastError, InvalidMessage
+from intentcast_protocol.errors import IntentcastError, InvalidMessage, Refused
 from intentcast_protocol.identity import Id
 from intentcast_protocol.limits import ACCEPT_LIFE, MAX_BUNDLE, MAX_SKEW
 from intentcast_protocol.offer import Offer, read_offer
@@ -104,7 +104,7 @@ def _records(data: bytes) -> list[Verified]:
     ):
         raise InvalidMessage(_CODE, "not a bundle of this version")
     if value["attestations"] != []:
-        raise InvalidMessage("refused.feature.later", "attestations")
+        raise Refused("refused.feature.later", "attestations")
     records = [verify(from_wire(part)) for part in parts]
     if tuple(record.type for record in records) != _PARTS:
         raise InvalidMessage(_CODE, f"the records are {', '.join(_PARTS)}, in this order")

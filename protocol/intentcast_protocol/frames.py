@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from intentcast_protocol.encoding import decode, encode
-from intentcast_protocol.errors import CODES, InvalidMessage
+from intentcast_protocol.errors import CODES, InvalidMessage, Refused
 from intentcast_protocol.identity import Key
 from intentcast_protocol.limits import AUTH_LIFE, MAX_FRAME, MAX_SKEW, MAX_TAKE
 from intentcast_protocol.record import VERSION, Record, check_signature, from_wire, sign_bytes
@@ -317,21 +317,21 @@ def prove(seed: bytes, key: bytes, *, req: int, nonce: bytes, host: str, now: in
 def check_proof(auth: Auth, *, nonce: bytes, hosts: frozenset[str], now: int) -> Key:
     """Return the key an agent has proven to hold.
 
-    Raises InvalidMessage: malformed, wrong signature, another challenge, another host than any in `hosts` (lower
-    case, with the port as dialled), or older than AUTH_LIFE. PROTOCOL §9.6
+    Raises InvalidMessage for a wrong signature, Refused for what is malformed, another challenge, another host than any
+    in `hosts` (lower case, with the port as dialled), or older than AUTH_LIFE. PROTOCOL §9.6
     """
     code = "refused.auth.failed"
     value = decode(auth.payload, max_size=1_024, max_nodes=16)
     if not isinstance(value, dict) or value.keys() != {"v", "key", "nonce", "host", "created"}:
-        raise InvalidMessage(code, "the proof has other fields")
+        raise Refused(code, "the proof has other fields")
     key, host, created, version = value["key"], value["host"], value["created"], value["v"]
     if not isinstance(key, bytes) or len(key) != 32 or (type(created), type(version), version) != (int, int, VERSION):
-        raise InvalidMessage(code, "the proof's fields are of the wrong type")
+        raise Refused(code, "the proof's fields are of the wrong type")
     if value["nonce"] != nonce:
-        raise InvalidMessage(code, "another challenge")
+        raise Refused(code, "another challenge")
     if not isinstance(host, str) or not _HOST.fullmatch(host) or host not in hosts:
-        raise InvalidMessage(code, "the proof was made for another host")
+        raise Refused(code, "the proof was made for another host")
     if not now - AUTH_LIFE <= created <= now + MAX_SKEW:
-        raise InvalidMessage(code, "the proof is too old, or one of the two clocks is wrong")
+        raise Refused(code, "the proof is too old, or one of the two clocks is wrong")
     check_signature("auth", auth.payload, auth.signature, key)
     return Key(key)

@@ -41,7 +41,7 @@ def parse_cid(text: str) -> Id:
 
     try:
         parsed = CID.decode(text)
-    except (KeyError, ValueError) as error:
+    except (LookupError, ValueError) as error:
         raise InvalidMessage("invalid.id.malformed") from error
     if bytes(parsed)[:5] != _CID_PREFIX or cid(parsed.raw_digest) != text:
         raise InvalidMessage("invalid.id.malformed", "not the id of an intentcast record")
@@ -66,7 +66,7 @@ def parse_did(text: str) -> Key:
 
     try:
         raw = bytes(multibase.decode(text.removeprefix("did:key:")))
-    except (KeyError, ValueError) as error:
+    except (LookupError, ValueError) as error:
         raise InvalidMessage("invalid.id.malformed") from error
     if raw[:2] != _KEY_PREFIX or len(raw) != 34:
         raise InvalidMessage("invalid.id.malformed", "not an Ed25519 key")

@@ -147,6 +147,7 @@ class Session:
     accept_until: int = 0
     accepted_offer: Id | None = None
     confirm: Id | None = None
+    terms_accepted: bool = False
     vendor_name: str = ""
 
     def chain(self, actor: Actor) -> Chain:
@@ -261,7 +262,7 @@ def _apply(session: Session, actor: Actor, message: Verified, now: int) -> Appli
     try:
         if target is None:
             raise Refused("refused.session.not-now", f"{message.type} by the {actor} while {session.state}")
-        _check_first(session, message)
+        session = _check_opening(session, message)
         guard = _GUARDS.get(message.type)
         after = guard(session, message, now) if guard else session
         if after is None:
@@ -271,12 +272,17 @@ def _apply(session: Session, actor: Actor, message: Verified, now: int) -> Appli
     return Applied(tick(replace(after, state=target), now))
 
 
-def _check_first(session: Session, message: Verified) -> None:
-    """A side's first message, an accept and a confirm bring a fresh reply key; a vendor's first accepts the terms."""
+def _check_opening(session: Session, message: Verified) -> Session:
+    """A side's first message, an accept and a confirm bring a fresh reply key.
+
+    Until a vendor has accepted the terms, each question or offer of theirs must. PROTOCOL §7.2
+    """
     if message.seq == 1 or message.type in ("accept", "confirm"):
         read_bytes(message.body.get("reply"), "reply", "invalid.session.malformed")
-    if message.seq == 1 and message.author == session.vendor:
-        check_acceptance(session.proffer, message.body.get("termsAccepted"))
+    if session.terms_accepted or message.author == session.person or message.type not in ("question", "offer"):
+        return session
+    check_acceptance(session.proffer, message.body.get("termsAccepted"))
+    return replace(session, terms_accepted=True)
 
 
 # Each guard returns the session with what the message states, None if it changes nothing, or raises.

@@ -161,6 +161,8 @@ def stamp(header: dict[str, object], bits: int, tries: Iterator[int] | None = No
 
 
 def check_stamp(envelope: Envelope, bits: int, now: int) -> bool:
-    """Say whether a record's id bears a stamp of at least `bits` that is still fresh. PROTOCOL §5.5"""
+    """Say whether a record's id bears a stamp of at least `bits` that is still fresh; 0 asks for none. PROTOCOL §5.5"""
     fresh = envelope.created > now - STAMP_AGE
-    return fresh and envelope.nonce is not None and int.from_bytes(envelope.id, "big") < 1 << (256 - bits)
+    return bits == 0 or (
+        fresh and envelope.nonce is not None and int.from_bytes(envelope.id, "big") < 1 << (256 - bits)
+    )

@@ -27,6 +27,7 @@ FAILURE: Final = 1
 NOT_FOUND: Final = 3
 UNREACHABLE: Final = 5
 CONFIG: Final = "relay.toml"
+_log = logging.getLogger("intentcast_relay")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -75,6 +76,8 @@ def serve(path: Path | None, listen: str | None, database: Path | None, announce
         if database:
             config = replace(config, database=database)
         logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+        # The threads that check signatures ask for the interpreter after each one; at the usual 5 ms they starve.
+        sys.setswitchinterval(0.001)
         asyncio.run(_serve(config, announce))
 
 
@@ -94,6 +97,8 @@ async def _serve(config: "Config", announce: str | None) -> None:
     try:
         if announce:
             _announce(announce, relay)
+        now = relay.config
+        _log.info("listening on %s as %s, database %s", now.listen, now.url, now.database)
         await asyncio.wait({failed, stopped}, return_when=asyncio.FIRST_COMPLETED)
         if failed.done():
             failed.result()

@@ -12,7 +12,7 @@ from typing import Final
 
 from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 from intentcast_protocol.errors import IntentcastError, InvalidMessage
-from intentcast_protocol.frames import Ack, Answer, Closed, Counted, Cursor, Live, encode_frame
+from intentcast_protocol.frames import Ack, Answer, Closed, Counted, Cursor, Live, encode_frame, request_number
 
 from intentcast_relay.config import Limits
 from intentcast_relay.core import (
@@ -117,7 +117,8 @@ class Peer:
             where = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else "?"
             # Neither text nor values of the error: they may hold what a peer sent.
             _log.error("internal error: %s at %s", type(error).__name__, where)
-            self._answer(problem(None, IntentcastError("internal.error")))
+            req = request_number(message.data) if message.type is WSMsgType.BINARY else None
+            self._answer(problem(req, IntentcastError("internal.error")))
 
     def _perform(self, effect: Effect) -> None:
         match effect:

@@ -30,6 +30,7 @@ SWEEP_EVERY: Final = 60  # s
 SWEEP_BATCH: Final = 1_000  # records
 DRAIN: Final = 5.0  # s that a stopping relay gives to what is under way
 _HEARTBEAT: Final = 55.0  # s between pings, so that dead connections are noticed
+_LINGER: Final = 1.0  # s an HTTP request may go on once the relay stops
 _CID_LENGTH: Final = 61
 _log = logging.getLogger("intentcast_relay")
 
@@ -51,7 +52,9 @@ class Relay:
     async def start(self) -> None:
         """Open the store and the port. Raises StoreError or ConfigError, both with a sentence for the operator."""
         self._store: Store = await open_store(self.config.database)
-        self._runner = web.AppRunner(self._application(), access_log=None, handle_signals=False)
+        self._runner = web.AppRunner(
+            self._application(), access_log=None, handle_signals=False, shutdown_timeout=_LINGER
+        )
         try:
             await self._runner.setup()
             host, port = self.config.address
@@ -73,7 +76,6 @@ class Relay:
         self._ingest = Ingest(self._store, house, config.batch, self._feed.deliver, self._clock)
         self._rooms = Rooms(self._store, self._ingest, self._feed, limits, self._clock)
         self._work = asyncio.gather(self._ingest.run(), self._sweep())
-        _log.info("listening on %s as %s, database %s", config.listen, config.url, config.database)
 
     async def wait(self) -> None:
         """Wait until the relay can work no more; raises the reason, usually StoreError."""

@@ -224,11 +224,28 @@ class Process:
 
 Connect = Callable[..., Awaitable[Client]]
 Spawn = Callable[..., Awaitable[Process]]
+Run = Callable[..., Awaitable[tuple[int | None, str, str]]]
 
 
-def environment() -> dict[str, str]:
-    paths = os.pathsep.join(str(ROOT / name) for name in ("protocol", "relay"))
-    return {**os.environ, "PYTHONPATH": paths}
+@pytest.fixture
+def environ() -> dict[str, str]:
+    """The environment of a relay that runs from this checkout."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(str(ROOT / name) for name in ("protocol", "relay"))}
+
+
+@pytest.fixture
+async def run(environ: dict[str, str], tmp_path: Path) -> Run:
+    """Run ``intentcast-relay`` to its end in the test's folder; returns exit code, stdout and stderr."""
+
+    async def ran(*arguments: str) -> tuple[int | None, str, str]:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "intentcast_relay", *arguments,
+            cwd=tmp_path, env=environ, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        out, err = await asyncio.wait_for(process.communicate(), 20)
+        return process.returncode, out.decode(), err.decode()
+
+    return ran
 
 
 @pytest.fixture
@@ -285,20 +302,25 @@ async def connect(build: Build) -> AsyncIterator[Connect]:
 
 
 @pytest.fixture
-async def spawn(tmp_path: Path) -> AsyncIterator[Spawn]:
+async def spawn(environ: dict[str, str], tmp_path: Path) -> AsyncIterator[Spawn]:
     """Start ``intentcast-relay serve`` and wait until it announces itself."""
     started: list[asyncio.subprocess.Process] = []
 
-    async def spawned(database: Path | None = None, listen: str = "127.0.0.1:0") -> Process:
-        path = database or tmp_path / "relay.db"
-        arguments = ["serve", "--listen", listen, "--database", str(path), "--announce", "-"]
+    async def spawned(announce: str = "-") -> Process:
+        arguments = ["serve", "--listen", "127.0.0.1:0", "--database", "relay.db", "--announce", announce]
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "intentcast_relay", *arguments,
-            cwd=tmp_path, env=environment(), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+            cwd=tmp_path, env=environ, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         started.append(process)
         assert process.stdout is not None
-        line = await asyncio.wait_for(process.stdout.readline(), 15)
+        assert process.stderr is not None
+        if announce == "-":
+            line = await asyncio.wait_for(process.stdout.readline(), 15)
+        else:
+            while not (tmp_path / announce).exists():
+                await asyncio.wait_for(process.stderr.readline(), 15)
+            line = (tmp_path / announce).read_bytes()
         announced = json.loads(line)
         return Process(process, announced["url"], announced)
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -11,23 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from intentcast_protocol.frames import Ack, Closed, Cursor, Publish
+from intentcast_protocol.frames import Ack, Closed, Cursor, Publish, read_answer
 from intentcast_relay.config import template
-
-ROOT = Path(__file__).parents[2]
-
-
-def environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(str(ROOT / name) for name in ("protocol", "relay"))}
-
-
-async def run(cwd: Path, *arguments: str) -> tuple[int | None, str, str]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "intentcast_relay", *arguments,
-        cwd=cwd, env=environment(), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    out, err = await asyncio.wait_for(process.communicate(), 20)
-    return process.returncode, out.decode(), err.decode()
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +36,7 @@ async def test_sigterm_flushes_says_where_to_resume_and_exits_cleanly(spawn: Any
     assert "Traceback" not in err
 
 
-async def test_everything_acked_is_there_after_kill_9(spawn: Any, connect: Any, build: Any, tmp_path: Path) -> None:
+async def test_everything_acked_is_there_after_kill_9(spawn: Any, connect: Any, build: Any) -> None:
     acked: dict[int, bytes] = {}
     for _ in range(3):
         relay = await spawn()
@@ -69,8 +53,6 @@ async def test_everything_acked_is_there_after_kill_9(spawn: Any, connect: Any, 
         await relay.process.wait()
         while (message := await client.message()).type.name == "BINARY":
             # What was still on its way when the relay died was promised as well.
-            from intentcast_protocol.frames import read_answer  # noqa: PLC0415
-
             late = read_answer(message.data)
             assert isinstance(late, Ack)
             acked[late.value or 0] = demands[late.req].record.payload
@@ -97,33 +79,33 @@ async def test_a_cursor_outlives_a_kill(spawn: Any, connect: Any, build: Any) ->
     assert seq == cursor.seq + 1
 
 
-async def test_two_processes_never_share_a_database(spawn: Any, tmp_path: Path) -> None:
+async def test_two_processes_never_share_a_database(spawn: Any, run: Any) -> None:
     await spawn()
-    code, _, err = await run(tmp_path, "serve", "--listen", "127.0.0.1:0", "--database", "relay.db")
+    code, _, err = await run("serve", "--listen", "127.0.0.1:0", "--database", "relay.db")
     assert (code, err.count("\n")) == (1, 1)
     assert "in use by another relay" in err
 
 
-async def test_init_writes_what_serve_reads(spawn: Any, tmp_path: Path) -> None:
+async def test_init_writes_what_serve_reads(run: Any, tmp_path: Path) -> None:
     folder = tmp_path / "new"
-    code, out, _ = await run(tmp_path, "init", "--dir", str(folder))
+    code, out, _ = await run("init", "--dir", str(folder))
     assert code == 0
     assert "intentcast-relay serve" in out
     assert (folder / "relay.toml").read_text() == template()
     assert (folder / "relay.db").exists()
     (folder / "relay.toml").write_text('name = "Mine"\nlisten = "127.0.0.1:0"\n')
-    code, out, _ = await run(tmp_path, "init", "--dir", str(folder))
+    code, out, _ = await run("init", "--dir", str(folder))
     assert code == 0
     assert "stays as it is" in out
 
 
-async def test_info_prints_the_document_of_a_running_relay(spawn: Any, tmp_path: Path) -> None:
+async def test_info_prints_the_document_of_a_running_relay(spawn: Any, run: Any) -> None:
     relay = await spawn()
     assert relay.announced == {"url": relay.url, "pid": relay.process.pid}
-    code, out, _ = await run(tmp_path, "info", relay.url, "--json")
+    code, out, _ = await run("info", relay.url, "--json")
     assert code == 0
     assert json.loads(out)["url"] == relay.url
-    code, out, _ = await run(tmp_path, "info", relay.url.replace("ws://", "http://"))
+    code, out, _ = await run("info", relay.url.replace("ws://", "http://"))
     assert code == 0
     assert relay.url in out
 
@@ -142,42 +124,34 @@ async def test_info_prints_the_document_of_a_running_relay(spawn: Any, tmp_path:
     ],
 )
 async def test_what_goes_wrong_is_told_by_code_and_sentence(
-    tmp_path: Path, arguments: tuple[str, ...], code: int, says: str
+    run: Any, arguments: tuple[str, ...], code: int, says: str
 ) -> None:
-    got, _, err = await run(tmp_path, *arguments)
+    got, _, err = await run(*arguments)
     assert got == code
     assert says in err
     assert "Traceback" not in err
 
 
-async def test_a_wrong_config_is_told_by_key(tmp_path: Path) -> None:
+async def test_a_wrong_config_is_told_by_key(run: Any, tmp_path: Path) -> None:
     (tmp_path / "relay.toml").write_text("lisen = 1")
-    code, _, err = await run(tmp_path, "serve")
+    code, _, err = await run("serve")
     assert code == 1
     assert "lisen is not a setting" in err
 
 
-async def test_announce_may_go_to_a_file(tmp_path: Path) -> None:
-    ready = tmp_path / "ready.json"
-    os.mkfifo(tmp_path / "unused")
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "intentcast_relay", "serve", "--listen", "127.0.0.1:0", "--database", "relay.db",
-        "--announce", str(ready), cwd=tmp_path, env=environment(), stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    assert process.stderr is not None
-    assert b"listening" in await asyncio.wait_for(process.stderr.readline(), 15)
-    process.send_signal(signal.SIGINT)
-    await asyncio.wait_for(process.communicate(), 10)
-    assert process.returncode == 0
-    assert json.loads(ready.read_text())["pid"] == process.pid
+async def test_announce_may_go_to_a_file_and_ctrl_c_is_a_clean_end(spawn: Any) -> None:
+    relay = await spawn("ready.json")
+    assert relay.announced["pid"] == relay.process.pid
+    relay.process.send_signal(signal.SIGINT)
+    assert await asyncio.wait_for(relay.process.wait(), 10) == 0
 
 
-def test_help_wakes_no_heavy_module() -> None:
+def test_help_wakes_no_heavy_module(environ: dict[str, str]) -> None:
     code = (
         "import sys, intentcast_relay.cli as cli\n"
         "try: cli.main(['--help'])\n"
         "except SystemExit: pass\n"
         "print([name for name in ('aiohttp', 'aiosqlite', 'asyncio', 'nacl', 'msgpack') if name in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=True)
     assert done.stdout.rstrip().endswith("[]")

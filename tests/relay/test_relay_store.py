@@ -13,7 +13,7 @@ from intentcast_protocol.subscription import Filter
 from intentcast_relay.ledger import Act, House, Job, settle, wanted
 from intentcast_relay.store.contract import Changes, Shelf, Store, StoreError
 from intentcast_relay.store.migration import scripts
-from intentcast_relay.store.sqlite import create, open_store
+from intentcast_relay.store.sqlite import create, open_store, public_query
 
 HOUSE = House("ws://relay.example:7447", mailbox_items=100, mailbox_bytes=10**6)
 ALL = 2**40
@@ -252,6 +252,26 @@ async def test_every_commit_is_an_fsync(tmp_path: Path) -> None:
     store = await open_store(tmp_path / "relay.db")
     assert store._writer.execute("PRAGMA synchronous").fetchone() == (2,)
     await store.close()
+
+
+@pytest.mark.parametrize(
+    ("wanted_filter", "index"),
+    [
+        (Filter(), "INTEGER PRIMARY KEY"),
+        (Filter(authors=(bytes(32),)), "record_newest"),
+        (Filter(types=("demand",)), "record_type"),
+        (Filter(types=("demand",), categories=("cars", "phones")), "topic USING PRIMARY KEY"),
+    ],
+)
+async def test_a_stored_query_walks_the_index_its_filter_offers(
+    tmp_path: Path, wanted_filter: Filter, index: str
+) -> None:
+    create(tmp_path / "relay.db")
+    database = sqlite3.connect(tmp_path / "relay.db")
+    query, values = public_query(wanted_filter, 1, 9, 10, 5)
+    plan = [row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {query}", values)]
+    database.close()
+    assert any(index in step for step in plan), plan
 
 
 async def test_a_newer_database_is_refused_in_a_sentence(tmp_path: Path) -> None:

@@ -11,26 +11,26 @@ import click
 EXIT_CODES = {
     0: "ok",
     1: "failure",
-    2: "usage",
+    2: "usage: the command, or a file it was given, is wrong",
     3: "not found",
-    4: "locked",
-    5: "unreachable",
+    4: "locked: a passphrase is missing or wrong, or the home is in use or not yours alone",
+    5: "unreachable: no relay, or the agent stopped",
     6: "verification failed",
-    7: "nothing yet",
-    130: "interrupted",
+    7: "nothing yet: ask again later",
+    130: "interrupted; nothing is lost",
 }
 _COMMANDS = {
-    "init": ("setup", "Set up this agent: keys, relays, how the winner reaches you."),
+    "init": ("setup", "Set up this agent: its keys and its relays."),
     "demand": ("demand", "Say what you want, see what each audience learns, cast it."),
     "offer": ("offer", "See, compare and decline what vendors offer."),
-    "deal": ("offer", "Counter an offer, or accept it."),
+    "deal": ("offer", "Counter an offer, answer a question, accept."),
     "agreement": ("agreement", "List, export and verify agreements."),
     "contact": ("setup", "What the winner of an agreement is told about you."),
     "vendor": ("vendor", "Answer demands from your stock, by your policy."),
     "serve": ("serve", "Keep this agent running."),
     "status": ("status", "What runs, what waits, whose turn it is."),
     "doctor": ("status", "Check this agent's setup and its relays."),
-    "demo": ("demo", "See the whole thing: two relays, five vendors, one deal."),
+    "demo": ("demo", "See the whole thing: relays, vendors, one deal, in a minute."),
 }
 
 
@@ -73,11 +73,11 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line; every failure is one sentence and an exit code."""
-    from intentcast_agent.cli.failure import explain  # noqa: PLC0415 (needed only here)
-
     try:
-        sys.exit(cli(standalone_mode=False))
+        sys.exit(cli(prog_name="intentcast", standalone_mode=False))
     except SystemExit:
         raise
     except BaseException as error:
+        from intentcast_agent.cli.failure import explain  # noqa: PLC0415 (needed only here)
+
         sys.exit(explain(error, as_json="--json" in sys.argv))

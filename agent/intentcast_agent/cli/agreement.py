@@ -1,6 +1,5 @@
 """Commands on agreements: list, view, export, verify."""
 
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -47,17 +46,17 @@ def proof(one: dict[str, Any]) -> Iterable[str]:
     """Yield what a verified agreement proves, and what it does not."""
     times = one["claimed_times"]
     yield "✓ both signatures hold, and the four records belong together"
-    yield f"  {plain(one['item'], 80)} for {amount(one['price'], one['currency'])}, fit: {one['fit']}"
-    yield f"  for   {one['title'] and plain(one['title'], 80)}"
-    yield f"  vendor  {plain(one['vendor'])}  {one['vendor_key']}"
+    yield f"  wanted   {plain(one['title'], 80)}"
+    yield f"  agreed   {plain(one['item'], 80)} for {amount(one['price'], one['currency'])} ({one['fit']})"
+    yield f"  vendor   {plain(one['vendor'])}  {one['vendor_key']}"
     if one["domain"]:
-        yield f"          {plain(one['domain']['name'])}, as the vendor says"
-    yield f"  person  {one['person']}"
-    yield f"  terms   {one['terms']}"
+        yield f"           {plain(one['domain']['name'])}, as the vendor says; not checked"
+    yield f"  person   {one['person']}"
+    yield f"  terms    {one['terms']}"
     moments = ", ".join(f"{what} {when(at)}" for what, at in times.items())
-    yield f"  times they claim: {moments}"
-    yield f"  {one['witnessed'] if isinstance(one['witnessed'], str) else 'witnessed'}"
-    yield f"  id {one['id']}"
+    yield f"  claimed  {moments}"
+    yield f"  domain   {one['witnessed'] if isinstance(one['witnessed'], str) else 'witnessed'}"
+    yield f"  id       {one['id']}"
 
 
 @agreement.command()
@@ -91,8 +90,7 @@ def verify(file: str, as_json: bool) -> None:
     try:
         result = agreement_view(data)
     except IntentcastError as error:
-        if as_json:
-            show({"verified": False, "code": error.code, "message": str(error)}, True, lambda _: [])
-            sys.exit(6)
-        raise fail(f"This does not verify: {error}", error.code, 6) from error
-    show(result, as_json, proof)
+        failed = fail(f"This does not verify: {error}", error.code, 6)
+        show({"verified": False}, as_json, lambda _: [], failed)
+    else:
+        show(result, as_json, proof)

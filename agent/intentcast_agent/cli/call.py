@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from intentcast_agent.api import Failed, NoAgent, ask
-from intentcast_agent.cli.table import json_line
+from intentcast_agent.cli.table import json_text
 from intentcast_agent.home import Home, find_home, lock_home
 
 # Verbs that look at what vendors sent: without a running agent the mail is read first.
@@ -83,6 +83,8 @@ def _call(verb: str, on_event: Callable[[Any], None] | None, args: dict[str, Any
     except NoAgent:
         with lock_home(place):
             return _here(place, unlock(place, passphrase_file), verb, args, on_event)
+    except ConnectionError as error:
+        raise fail("The agent stopped before it answered. Ask again.", "unreachable", 5) from error
 
 
 def _here(place: Home, keystore: Any, verb: str, args: dict[str, Any], on_event: Callable[[Any], None] | None) -> Any:
@@ -94,6 +96,7 @@ def _here(place: Home, keystore: Any, verb: str, args: dict[str, Any], on_event:
     from intentcast_agent.view import readable  # noqa: PLC0415
 
     async def work() -> Any:
+        result = None
         async with run_agent(place, keystore) as agent:
             service = Service(agent)
             if verb in _READS_MAIL:
@@ -104,10 +107,25 @@ def _here(place: Home, keystore: Any, verb: str, args: dict[str, Any], on_event:
                 if "event" in part and on_event:
                     on_event(readable(part["event"]))
                 elif "result" in part:
-                    return readable(part["result"])
-        return None
+                    result = readable(part["result"])
+            await _settle(agent)
+        return result
 
     return asyncio.run(work())
+
+
+async def _settle(agent: Any) -> None:
+    """Let what is queued go out over the connections there are, an acknowledgement say; the rest stays queued."""
+
+    async def idle() -> bool:
+        for courier in agent.pool.couriers():
+            due = await agent.outbox.next_due(courier.lane.name, courier.relay) if courier.connected else None
+            if due is not None and due <= agent.now():
+                return False
+        return True
+
+    if agent.online:
+        await agent.until(idle, 3.0)
 
 
 def show(
@@ -117,7 +135,7 @@ def show(
     if as_json:
         if failed:
             raise Unfinished(result, failed)
-        click.echo(json_line(result))
+        click.echo(json_text(result))
     else:
         for line in words(result):
             click.echo(line)

@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
+from intentcast_agent.api import Failed
 from intentcast_agent.cli.call import busy, call, fail, json_option, passphrase_option, show
-from intentcast_agent.cli.table import amount, plain, rows, when
+from intentcast_agent.cli.table import amount, json_text, plain, rows, when
 
 
 @click.group()
@@ -35,7 +36,7 @@ def draft(words: tuple[str, ...], template: bool, output: Path | None, as_json: 
     if output:
         if output.exists():
             raise fail(f"{output} exists already; name another file.")
-        output.write_text(text)
+        output.write_text(text, encoding="utf-8")
         result = {"file": str(output), "draft": text}
         show(result, as_json, lambda _: [f"Wrote {output}. Edit it, then: intentcast demand preview {output}"])
     else:
@@ -43,27 +44,39 @@ def draft(words: tuple[str, ...], template: bool, output: Path | None, as_json: 
 
 
 @demand.command()
-@click.argument("file", type=click.File("r", encoding="utf-8"))
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
 @click.option("--relay", "relays", multiple=True, metavar="URL", help="Cast to these relays instead of your own.")
 @passphrase_option
 @json_option
-def preview(file: Any, relays: tuple[str, ...], as_json: bool, passphrase_file: Path | None) -> None:
-    """Show the exact bytes each audience would get. Casting the preview signs exactly these."""
-    show(call("demand_preview", text=file.read(), relays=list(relays) or None), as_json, _previewed)
+def preview(file: str, relays: tuple[str, ...], as_json: bool, passphrase_file: Path | None) -> None:
+    """Show what each audience would get. Casting the preview signs exactly these bytes; --json prints them."""
+    show(_prepare(file, relays), as_json, _previewed)
+
+
+def _prepare(file: str, relays: tuple[str, ...]) -> dict[str, Any]:
+    """Fix the bytes of a draft file, or of standard input for ``-``."""
+    try:
+        with click.open_file(file, encoding="utf-8") as stream:
+            text = stream.read()
+    except UnicodeDecodeError as error:
+        raise click.UsageError(f"{file} is not UTF-8 text.") from error
+    try:
+        prepared: dict[str, Any] = call("demand_preview", text=text, relays=list(relays) or None)
+    except Failed as error:
+        if error.code.startswith("invalid."):
+            raise fail(str(error), error.code, 2) from error
+        raise
+    return prepared
 
 
 def _previewed(result: dict[str, Any]) -> Iterable[str]:
-    import json  # noqa: PLC0415
-
     public, winner, private = result["public"], result["winner"]["attributes"], result["private"]
     relays, until = ", ".join(result["relays"]), when(result["expires"])
     yield f"Everyone on {relays} would read these {public['size']} bytes, until {until}:"
     yield ""
-    for line in json.dumps(public["view"], indent=2, ensure_ascii=False).splitlines():
-        yield f"  {plain(line, 160)}" if not line.startswith(" ") else f"  {line}"
-    yield f"  ({public['bytes']})"
+    yield from (f"  {line}" for line in json_text(public["view"], 2).splitlines())
     yield ""
-    yield f"A vendor who offers under your terms: {result['vendor']['note'].lower()}"
+    yield result["vendor"]["note"]
     told = ", ".join(f"{name} {plain(value)}" for name, value in winner.items())
     yield f"The winner, at agreement: {told or 'nothing; set it with: intentcast contact set name=… email=…'}"
     kept = ", ".join(f"{name} {value}" for name, value in private.items() if name != "currency")
@@ -87,7 +100,7 @@ def _listeners(heard: dict[str, int | None] | None) -> str:
 @demand.command()
 @click.argument("what", metavar="DRAFT|FILE")
 @click.option("--relay", "relays", multiple=True, metavar="URL", help="Cast to these relays instead of your own.")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask before signing a file that was not previewed.")
+@click.option("-y", "--yes", is_flag=True, help="Sign a file that was not previewed, without asking.")
 @click.option("--wait", type=float, default=0.0, metavar="SECONDS", help="Stay and show offers as they arrive.")
 @passphrase_option
 @json_option
@@ -95,44 +108,60 @@ def cast(
     what: str, relays: tuple[str, ...], yes: bool, wait: float, as_json: bool, passphrase_file: Path | None
 ) -> None:
     """Sign a previewed draft (d1) or a file and cast it to your relays."""
-    path = Path(what)
-    if path.is_file():
-        made = call("demand_preview", text=path.read_text(encoding="utf-8"), relays=list(relays) or None)
-        if not yes and not as_json and sys.stdin.isatty():
-            for line in _previewed(made):
-                click.echo(line)
-            click.confirm("Sign and cast this?", abort=True)
-        what = made["draft"]
+    if what == "-" or Path(what).is_file():
+        what = _confirmed(what, relays, asks=not yes, as_json=as_json)
+    elif relays:
+        raise click.UsageError("A draft has its relays already; name others when you preview the file.")
+    elif "/" in what or "." in what:
+        raise fail(f"There is no file {what}. Drafts are listed by: intentcast demand list", "not found", 3)
     with busy("Casting…", as_json):
-        result = call("demand_cast", draft=what)
+        result = call("demand_cast", draft=what, within=5.0)
     if not as_json:
         for line in _cast_lines(result):
             click.echo(line)
     if wait:
-        result = _watch(what, wait, as_json) or result
-    if as_json:
-        show(result, True, lambda _: [])
-    if not any(state == "done" for state in result.get("relays", {"": "done"}).values()):
-        raise fail(
-            "No relay could be reached yet. The demand is signed and kept; it goes out when one can.", exit_code=5
-        )
+        _watch(what, wait, as_json)
+        result = call("demand_view", demand=what)
+    failed = None
+    if not any(state == "done" for state in result["relays"].values()):
+        again = f"say `intentcast demand cast {result['name']}` again, or keep `intentcast serve` running"
+        words = f"No relay could be reached yet. The demand is signed and kept; to send it, {again}."
+        failed = fail(words, "unreachable", 5)
+    show(result, as_json, _next, failed)
+
+
+def _confirmed(file: str, relays: tuple[str, ...], *, asks: bool, as_json: bool) -> str:
+    """Fix the bytes of a file, and return the draft's name once the person has seen them or said --yes."""
+    if asks and (as_json or file == "-" or not sys.stdin.isatty()):
+        raise click.UsageError("Nobody can be asked here: preview the file and cast the draft, or say --yes.")
+    made = _prepare(file, relays)
+    if asks:
+        for line in _previewed(made):
+            click.echo(line)
+        click.confirm("Sign and cast this?", abort=True)
+    return str(made["draft"])
+
+
+def _next(result: dict[str, Any]) -> Iterable[str]:
+    name = result["name"]
+    if any(offer["total"] for offer in result["offers"]):
+        yield f"Next: intentcast offer compare {name}"
+    else:
+        yield f"No offers yet. Next: intentcast offer list {name} --wait 60   (or keep listening: intentcast serve)"
 
 
 def _cast_lines(result: dict[str, Any]) -> Iterable[str]:
     for relay, state in result["relays"].items():
         mark = {"done": "✓", "queued": "…"}.get(state, "✗")
-        words = {"done": "has it", "queued": "not reached yet, trying on"}.get(state, state)
+        words = {"done": "has it", "queued": "not reached yet"}.get(state, f"refused it: {plain(state)}")
         yield f"  {mark} {relay} {words}"
     yield f"{result['name']} is cast: {plain(result['title'])}, open until {when(result['expires'])}"
-    yield f"Next: intentcast offer list {result['name']}   (or keep listening: intentcast serve)"
 
 
-def _watch(name: str, wait: float, as_json: bool) -> Any:
+def _watch(name: str, wait: float, as_json: bool) -> None:
     seen: dict[str, Any] = {}
-    last: dict[str, Any] = {}
 
     def on_event(listed: dict[str, Any]) -> None:
-        last.update(listed)
         for offer in listed["offers"]:
             if offer["total"] and seen.get(offer["name"]) != offer["total"] and not as_json:
                 price = amount(offer["total"], offer["currency"], offer["per"])
@@ -142,7 +171,6 @@ def _watch(name: str, wait: float, as_json: bool) -> Any:
     if not as_json:
         click.echo("Waiting for offers. Ctrl-C is safe: nothing is lost.")
     call("watch", on_event=on_event, demand=name, within=wait)
-    return last if as_json else None
 
 
 @demand.command("list")

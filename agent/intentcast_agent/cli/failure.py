@@ -1,59 +1,84 @@
 """Turning an exception into one sentence and an exit code."""
 
-import json
 import os
+import sqlite3
 import sys
 import traceback
 
 import click
+
+from intentcast_agent.cli.table import json_text, plain
+
+# Codes whose detail tells what stands in the way; the long sentence before it would hide that.
+_SHORT = {"refused.session.not-now": "Not now", "refused.record.unknown": "Not found"}
 
 
 def explain(error: BaseException, *, as_json: bool) -> int:
     """Print what went wrong for a person, or as ``{"error": …}`` for a program; return the exit code."""
     code, message, exit_code = _read(error)
     if as_json:
-        print(json.dumps({"error": {"code": code, "message": message}}))
+        print(json_text({**getattr(error, "result", {}), "error": {"code": code, "message": message}}))
+    elif isinstance(error, click.exceptions.NoArgsIsHelpError):
+        print(message, file=sys.stderr)
     else:
-        print(f"intentcast: {message}", file=sys.stderr)
+        # The words may quote a vendor or a relay.
+        print("intentcast:", "\n".join(plain(line, 2_000) for line in message.splitlines()), file=sys.stderr)
     return exit_code
 
 
-def _read(error: BaseException) -> tuple[str, str, int]:  # noqa: PLR0911 (one line a kind)
+def _read(error: BaseException) -> tuple[str, str, int]:
     from intentcast_agent.api import Failed, failure  # noqa: PLC0415
     from intentcast_agent.home import HomeError  # noqa: PLC0415
-    from intentcast_agent.keystore import KeystoreError, KeystoreMissing, Locked  # noqa: PLC0415
+    from intentcast_agent.keystore import Locked  # noqa: PLC0415
     from intentcast_agent.passphrase import PassphraseRefused  # noqa: PLC0415
-    from intentcast_agent.settings import SettingsError  # noqa: PLC0415
 
     if isinstance(error, KeyboardInterrupt | click.Abort):
         return "interrupted", "Stopped. Nothing is lost: what was signed is kept, and goes on when you come back.", 130
-    if isinstance(error, click.exceptions.Exit):
-        return "exit", "", error.exit_code
     if isinstance(error, click.ClickException):
-        where = f"\n{error.ctx.get_usage()}" if isinstance(error, click.UsageError) and error.ctx else ""
-        return "usage", error.format_message() + where, error.exit_code
-    if isinstance(error, Failed):
-        return error.code, str(error), error.exit_code
-    if isinstance(error, Locked | PassphraseRefused):
+        return "usage", _usage(error), error.exit_code
+    if isinstance(error, HomeError | Locked | PassphraseRefused):
         return "locked", str(error), 4
-    if isinstance(error, KeystoreMissing):
-        return "missing", f"{error} Set this agent up first: intentcast init", 3
-    if isinstance(error, HomeError):
-        return "locked", str(error), 4
-    if isinstance(error, KeystoreError | SettingsError | click.FileError):
-        return "failure", str(error), 1
-    known = failure(error) if isinstance(error, Exception) else None
+    known = error if isinstance(error, Failed) else failure(error) if isinstance(error, Exception) else None
     if known:
-        return known.code, str(known), known.exit_code
+        exit_code = 3 if known.code == "refused.record.unknown" else known.exit_code
+        return known.code, _detail(known.code, str(known)), exit_code
     if isinstance(error, OSError):
         return "failure", f"{error.strerror or error}: {error.filename}" if error.filename else str(error), 1
+    if isinstance(error, sqlite3.Error):
+        return "failure", f"The agent's database cannot be used: {error}. See: intentcast doctor", 1
+    return _read_ours(error)
+
+
+def _usage(error: click.ClickException) -> str:
+    help_alone = isinstance(error, click.exceptions.NoArgsIsHelpError)
+    where = isinstance(error, click.UsageError) and error.ctx and not help_alone
+    return error.format_message() + (f"\n{error.ctx.get_usage()}" if where else "")  # type: ignore[attr-defined]
+
+
+def _detail(code: str, message: str) -> str:
+    from intentcast_protocol.errors import CODES  # noqa: PLC0415
+
+    sentence = f"{CODES[code]} (" if code in _SHORT else ""
+    if not sentence or not message.startswith(sentence):
+        return message
+    return f"{_SHORT[code]}: {message.removeprefix(sentence).removesuffix(')')}."
+
+
+def _read_ours(error: BaseException) -> tuple[str, str, int]:
+    """Read an exception of a module that only some verbs load."""
+    from intentcast_agent.columns import ColumnDamaged  # noqa: PLC0415
+    from intentcast_agent.keystore import KeystoreError  # noqa: PLC0415
+    from intentcast_agent.settings import SettingsError  # noqa: PLC0415
+    from intentcast_agent.store import StoreNewer  # noqa: PLC0415
+    from intentcast_agent.vendor.inventory.mappingfile import MappingInvalid  # noqa: PLC0415
+    from intentcast_agent.vendor.inventory.stock import FeedUnreadable  # noqa: PLC0415
+    from intentcast_agent.vendor.policy import PolicyError  # noqa: PLC0415
+
+    if isinstance(error, PolicyError | MappingInvalid | FeedUnreadable):
+        return "usage", str(error), 2
+    if isinstance(error, KeystoreError | SettingsError | StoreNewer | ColumnDamaged):
+        return "failure", str(error), 1
     if os.environ.get("INTENTCAST_DEBUG"):
         traceback.print_exception(error)
-    return _other(error)
-
-
-def _other(error: BaseException) -> tuple[str, str, int]:
     name = type(error).__name__
-    if name in ("PolicyError", "FeedUnreadable", "StoreNewer", "ColumnDamaged", "MappingError"):
-        return "failure", str(error), 1
     return "internal.error", f"This is a fault in intentcast ({name}: {error}). INTENTCAST_DEBUG=1 shows where.", 1

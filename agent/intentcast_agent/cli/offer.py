@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from intentcast_agent.cli.call import busy, call, fail, json_option, passphrase_option, show
+from intentcast_agent.api import Failed
+from intentcast_agent.cli.call import Enough, busy, call, fail, json_option, passphrase_option, show
 from intentcast_agent.cli.table import amount, plain, rows, turn, when
 
 
@@ -41,18 +42,23 @@ def offer_rows(listed: dict[str, Any]) -> Iterable[str]:
 
 @offer.command("list")
 @click.argument("demand", required=False)
-@click.option("--wait", type=float, default=0.0, metavar="SECONDS", help="Wait this long for a first offer.")
+@click.option("--wait", type=float, default=0.0, metavar="SECONDS", help="Wait at most this long for a first offer.")
 @passphrase_option
 @json_option
 def list_offers(demand: str | None, wait: float, as_json: bool, passphrase_file: Path | None) -> None:
     """List offers, best first: those that fit every must-have, then by total cost."""
     result = call("offer_list", demand=demand)
-    if wait and demand and not result["offers"]:
-        with busy("Waiting for offers…", as_json):
-            call("watch", on_event=result.update, demand=demand, within=wait)
-    show(result, as_json, offer_rows)
+
+    def on_event(listed: dict[str, Any]) -> None:
+        result.update(listed)
+        if listed["offers"]:
+            raise Enough
+
     if wait and not result["offers"]:
-        raise fail("No offers yet; ask again later.", "nothing yet", 7)
+        with busy("Waiting for offers…", as_json):
+            call("watch", on_event=on_event, demand=demand, within=wait)
+    nothing = wait and not result["offers"]
+    show(result, as_json, offer_rows, fail("Nothing came yet; ask again later.", "nothing yet", 7) if nothing else None)
 
 
 @offer.command()
@@ -98,12 +104,13 @@ def _viewed(one: dict[str, Any]) -> Iterable[str]:
 def compare(demand: str, as_json: bool, passphrase_file: Path | None) -> None:
     """Put offers side by side: total cost first, then must-haves, then what each states."""
     result = call("offer_compare", demand=demand)
-    show(result, as_json, _compared)
-    if not result["total"]:
-        raise fail("Nothing to compare yet.", "nothing yet", 7)
+    failed = None if result["total"] else fail("There is nothing to compare yet.", "nothing yet", 7)
+    show(result, as_json, _compared, failed)
 
 
 def _compared(result: dict[str, Any]) -> Iterable[str]:
+    if not result["total"]:
+        return
     offers = [one for one in result["offers"] if one["total"] is not None][:5]
     names = [one["name"] for one in offers]
     lines: list[list[str]] = [
@@ -143,19 +150,28 @@ def decline(name: str, text: str, as_json: bool, passphrase_file: Path | None) -
 @json_option
 def counter(name: str, total: str, text: str, wait: float, as_json: bool, passphrase_file: Path | None) -> None:
     """Counter an offer with another total; the vendor answers with a new offer, or not."""
-    result = call("deal_counter", offer=name, total=total, text=text)
-    if wait:
-        with busy("Waiting for the vendor…", as_json):
-            result = call("deal_wait", offer=name, within=wait)
-    show(result, as_json, _countered)
+    before = call("deal_counter", offer=name, total=total, text=text)
+    result = _wait(before, wait, as_json)
+    failed = None
     if wait and result["turn"] == "vendor":
-        raise fail("No answer yet; the counter stays with the vendor.", "nothing yet", 7)
+        failed = fail(f"No answer yet. Next: intentcast offer view {name}", "nothing yet", 7)
+    show(result, as_json, lambda one: _answered(one, before["total"]), failed)
 
 
-def _countered(one: dict[str, Any]) -> Iterable[str]:
+def _wait(result: dict[str, Any], wait: float, as_json: bool) -> dict[str, Any]:
+    """Wait for the vendor's answer, if it is the vendor's turn."""
+    if wait and result["turn"] == "vendor" and result["state"] != "agreed":
+        with busy("Waiting for the vendor…", as_json):
+            result = call("deal_wait", offer=result["name"], within=wait)
+    return result
+
+
+def _answered(one: dict[str, Any], before: str | None) -> Iterable[str]:
     price = amount(one["total"], one["currency"], one.get("per"))
-    yield f"{one['name']} {plain(one['vendor'])}: {price}, {one['state']}"
-    yield f"Next: {turn(one)}"
+    change = f" (before: {before})" if before not in (None, one["total"]) else ""
+    yield f"{one['name']} {plain(one['vendor'])}: {price}{change}, {one['state']}; next: {turn(one)}"
+    if one["turn"] == "person" and one["state"] == "offered":
+        yield f"Next: intentcast deal accept {one['name']}   or   intentcast deal counter {one['name']} --total …"
 
 
 @deal.command()
@@ -166,13 +182,14 @@ def _countered(one: dict[str, Any]) -> Iterable[str]:
 @json_option
 def answer(name: str, text: str, wait: float, as_json: bool, passphrase_file: Path | None) -> None:
     """Answer a vendor's question; they may then offer. They learn these words, and nothing else."""
-    result = call("deal_answer", offer=name, text=text)
-    if wait:
-        with busy("Waiting for the vendor…", as_json):
-            result = call("deal_wait", offer=name, within=wait)
-    show(result, as_json, _countered)
+    before = call("deal_answer", offer=name, text=text)
+    result = _wait(before, wait, as_json)
+    failed = None
     if wait and result["turn"] == "vendor":
-        raise fail("No offer yet; the answer is with the vendor.", "nothing yet", 7)
+        failed = fail(
+            f"No offer yet; the answer is with the vendor. Next: intentcast offer view {name}", "nothing yet", 7
+        )
+    show(result, as_json, lambda one: _answered(one, before["total"]), failed)
 
 
 @deal.command()
@@ -182,16 +199,25 @@ def answer(name: str, text: str, wait: float, as_json: bool, passphrase_file: Pa
 @passphrase_option
 @json_option
 def accept(name: str, anyway: bool, wait: float, as_json: bool, passphrase_file: Path | None) -> None:
-    """Accept an offer as it stands. The vendor's confirm makes it an agreement."""
-    result = call("deal_accept", offer=name, anyway=anyway)
-    if wait:
-        with busy("Waiting for the vendor's confirm…", as_json):
-            result = call("deal_wait", offer=name, within=wait)
-    show(result, as_json, _accepted)
+    """Accept an offer as it stands. The vendor's confirm makes it an agreement.
+
+    Asked again for an offer that is accepted already, it waits for the confirm.
+    """
+    try:
+        result = call("deal_accept", offer=name, anyway=anyway)
+    except Failed as error:
+        result = call("offer_view", offer=name) if error.code == "refused.session.not-now" else {}
+        if result.get("state") not in ("accepted", "agreed"):
+            raise
+    result = _wait(result, wait, as_json)
+    failed = None
     if result["state"] == "accepted":
-        raise fail(f"Not confirmed yet. Next: {turn(result)}.", "nothing yet", 7)
-    if result["state"] != "agreed":
-        raise fail(f"The vendor did not confirm: the offer is {result['state']}.", "refused.offer.not-standing", 1)
+        failed = fail(
+            f"Not confirmed yet; next: {turn(result)}. Ask again: intentcast deal accept {name}", "nothing yet", 7
+        )
+    elif result["state"] != "agreed":
+        failed = fail(f"The vendor did not confirm: the offer is {result['state']}.", "refused.offer.not-standing", 1)
+    show(result, as_json, _accepted, failed)
 
 
 def _accepted(one: dict[str, Any]) -> Iterable[str]:

@@ -40,6 +40,8 @@ def prepare_home(relays: tuple[str, ...], passphrase_file: Path | None, ask_pass
             create(place.keystore, passphrase)
         elif state == "keyfile" and passphrase is not None:
             open_keystore(place.keystore, None).set_passphrase(None, passphrase)
+        elif passphrase is not None:
+            open_keystore(place.keystore, passphrase)
         use = relays or read_settings(place).relays
         write_settings(place, Settings(use))
     return {
@@ -57,7 +59,7 @@ def _told(result: dict[str, Any]) -> list[str]:
         f"Keys {result['keystore']}, protected by {guard}.",
         f"Relays: {relays}",
         f"Everything is under {result['home']}",
-        "Next: intentcast demand draft --template > want.toml",
+        "Next: intentcast demand draft --template -o want.toml",
     ]
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 from intentcast_agent.api import NoAgent, ask
-from intentcast_agent.cli.call import home, json_option
+from intentcast_agent.cli.call import fail, home, json_option, show
+from intentcast_agent.cli.table import plain
 from intentcast_agent.home import Home, HomeError
 
 
@@ -22,13 +23,7 @@ def status(as_json: bool) -> None:
         result = {"running": True, **ask(place, "status", {})}
     except NoAgent:
         result = {"running": False, **_at_rest(place)}
-    if as_json:
-        import json  # noqa: PLC0415
-
-        click.echo(json.dumps(result))
-        return
-    for line in _lines(result):
-        click.echo(line)
+    show(result, as_json, _lines)
 
 
 def _at_rest(place: Home) -> dict[str, Any]:
@@ -59,12 +54,17 @@ def _lines(result: dict[str, Any]) -> Iterable[str]:
         return
     yield "The agent is running." if result["running"] else "The agent is not running (intentcast serve keeps it so)."
     for relay, up in result["relays"].items():
-        yield f"  {'✓' if up else '–'} {relay}{'' if up else '  not connected'}"
-    counts = ", ".join(f"{result[name]} {name}s" for name in ("demand", "session", "agreement"))
-    yield f"{counts}, {result['stock']} in stock"
-    yield f"{result['outbox']} records wait to go out" if result["outbox"] else "Nothing waits to go out."
+        yield f"  {'✓' if up else '–'} {relay}{'' if up or not result['running'] else '  not connected'}"
+    yield ", ".join(_count(result[name], name) for name in ("demand", "session", "agreement")) + (
+        f", {result['stock']} in stock" if result["stock"] else ""
+    )
+    yield f"{_count(result['outbox'], 'record')} to go out yet." if result["outbox"] else "Nothing waits to go out."
     needs = ", ".join(result["needs_you"])
     yield f"Your turn: {needs}" if needs else "Nothing needs you."
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 @click.command()
@@ -74,15 +74,13 @@ def doctor(as_json: bool) -> None:
     place = home()
     checks = list(_checks(place))
     good = all(one["ok"] for one in checks)
-    if as_json:
-        import json  # noqa: PLC0415
+    failed = None if good else fail("Something above needs you.")
+    show({"ok": good, "checks": checks}, as_json, _findings, failed)
 
-        click.echo(json.dumps({"ok": good, "checks": checks}))
-    else:
-        for one in checks:
-            click.echo(f"{'✓' if one['ok'] else '✗'} {one['check']}: {one['found']}")
-    if not good:
-        raise click.exceptions.Exit(1)
+
+def _findings(result: dict[str, Any]) -> Iterable[str]:
+    for one in result["checks"]:
+        yield f"{'✓' if one['ok'] else '✗'} {one['check']}: {plain(one['found'], 200)}"
 
 
 def _checks(place: Home) -> Iterable[dict[str, Any]]:

@@ -19,9 +19,12 @@ def plain(text: object, most: int = 60) -> str:
     kept = "".join(char for char in spaced if unicodedata.category(char)[0] != "C")
     if _width(kept) <= most:
         return kept
-    while _width(kept) > most - 1:
-        kept = kept[:-1]
-    return kept + "…"
+    room, end = most - 1, 0
+    for end, char in enumerate(kept):  # noqa: B007
+        room -= _width(char)
+        if room < 0:
+            break
+    return kept[:end] + "…"
 
 
 def _width(text: str) -> int:
@@ -31,9 +34,10 @@ def _width(text: str) -> int:
     return len(text) + wide - sum(unicodedata.combining(char) > 0 for char in text)
 
 
-def json_line(value: Any) -> str:
-    """Return a value as one line of JSON that no terminal takes for a command."""
-    return _UNSEEN.sub(lambda found: json.dumps(found[0])[1:-1], json.dumps(value, ensure_ascii=False))
+def json_text(value: Any, indent: int | None = None) -> str:
+    """Return a value as JSON, on one line unless indented, that no terminal takes for a command."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    return _UNSEEN.sub(lambda found: json.dumps(found[0])[1:-1], text)
 
 
 def when(seconds: int | None) -> str:

@@ -47,8 +47,14 @@ def init(relays: tuple[str, ...], as_json: bool, passphrase_file: Path | None) -
             if keystore.get(name) is None:
                 keystore.put(name, new_seed())
         result["key"] = did(public_key(keystore.get("vendor")))
-    show(result, as_json, lambda one: [f"Vendor key {one['key']}", f"Everything is under {one['home']}",
-                                       "Next: intentcast vendor policy template > policy.toml"])  # fmt: skip
+    show(result, as_json, _init_lines)
+
+
+def _init_lines(one: dict[str, Any]) -> Iterable[str]:
+    yield f"Vendor key {one['key']}"
+    yield f"Relays: {', '.join(one['relays']) or 'none yet: intentcast vendor init --relay URL --relay URL'}"
+    yield f"Everything is under {one['home']}"
+    yield "Next: intentcast vendor policy template > policy.toml"
 
 
 @vendor.group()
@@ -121,6 +127,8 @@ def _feed_lines(result: dict[str, Any]) -> Iterable[str]:
     yield f"{result['loaded']} of {result['rows']} rows are good, read as {result['mapping']}."
     if result["skipped"]:
         yield f"{result['skipped']} are out of stock and left out."
+    if result["unmapped"]:
+        yield f"Columns not used: {', '.join(plain(name, 30) for name in result['unmapped'][:20])}"
     for one in result["errors"][:20]:
         where = f"row {one['row']}, {plain(one['column'], 30)}"
         yield f"  {where}: {plain(one['reason'], 120)} ({plain(one['value'], 40)})"
@@ -136,11 +144,16 @@ def policy() -> None:
 
 
 @policy.command()
-def template() -> None:
+@json_option
+def template(as_json: bool) -> None:
     """Print a policy to edit."""
     from intentcast_agent.vendor.policy import POLICY_TEMPLATE  # noqa: PLC0415
 
-    click.echo(POLICY_TEMPLATE.rstrip("\n"))
+    show({"policy": POLICY_TEMPLATE}, as_json, _policy_lines)
+
+
+def _policy_lines(result: dict[str, str]) -> Iterable[str]:
+    yield result["policy"].rstrip("\n")
 
 
 @policy.command("set")
@@ -150,16 +163,18 @@ def set_policy(file: Path, as_json: bool) -> None:
     """Check a policy and use it from the next start of `vendor serve`."""
     from intentcast_agent.vendor.policy import read_policy  # noqa: PLC0415
 
-    text = file.read_text(encoding="utf-8")
+    try:
+        text = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise click.UsageError(f"{file} is not UTF-8 text.") from error
     checked = read_policy(text)
     place = home()
     with lock_home(place):
         path = place.config.with_name("policy.toml")
         path.write_text(text, encoding="utf-8")
         path.chmod(0o600)
-    show(
-        {"name": checked.name, "currency": checked.currency}, as_json, lambda one: [f"{one['name']}: the policy holds."]
-    )
+    result = {"name": checked.name, "currency": checked.currency}
+    show(result, as_json, lambda one: [f"The policy of {one['name']} is set. Next: intentcast vendor feed load FILE"])
 
 
 @policy.command("show")
@@ -170,7 +185,7 @@ def show_policy(as_json: bool) -> None:
     if not path.exists():
         raise fail("There is no policy yet. See: intentcast vendor policy template", "not found", 3)
     text = path.read_text(encoding="utf-8")
-    show({"policy": text}, as_json, lambda one: [one["policy"].rstrip("\n")])
+    show({"policy": text}, as_json, _policy_lines)
 
 
 @vendor.command()
@@ -191,7 +206,9 @@ def _deal_lines(result: dict[str, Any]) -> Iterable[str]:
     )
     for one in result["deals"]:
         if one["contact"]:
-            yield f"  {one['sku']} goes to: " + ", ".join(f"{k} {plain(v)}" for k, v in one["contact"].items())
+            yield f"  {plain(one['sku'])} goes to: " + ", ".join(
+                f"{plain(k)} {plain(v)}" for k, v in one["contact"].items()
+            )
     if not result["deals"]:
         yield f"No demand seen yet; {result['stock']} items in stock."
 

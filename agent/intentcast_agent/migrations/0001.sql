@@ -68,6 +68,7 @@ CREATE TABLE outbox (
   number INTEGER PRIMARY KEY AUTOINCREMENT,
   lane BLOB NOT NULL,               -- D, whose connection carries it, or empty for the vendor's
   message BLOB,                     -- the session message to seal, or NULL
+  key BLOB,                         -- what to seal it to, where that is not the session's peer_key
   record BLOB,                      -- what goes out: a public record, or the envelope once sealed
   stamped INTEGER NOT NULL DEFAULT 0,
   made INTEGER NOT NULL

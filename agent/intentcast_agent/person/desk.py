@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from intentcast_protocol.demand import Demand, read_demand, read_draft
-from intentcast_protocol.disclosure import STAGES, check_release, disclosure
+from intentcast_protocol.disclosure import STAGES, disclosure
 from intentcast_protocol.encoding import decode, encode
 from intentcast_protocol.errors import InvalidMessage, Refused, StateError
 from intentcast_protocol.identity import Key
@@ -36,6 +36,7 @@ CONFIRM_WITHIN = 3_600  # s a vendor has to confirm an accept
 COUNTER_LIFE = 86_400  # s a counter may wait
 _CLOSE_WITHIN = (20, 240)  # s after which the losers of an agreement are told no more than that it is over
 _UNSIGNED = bytes(64)
+_TERMS = ("refused.terms.refused", "invalid.terms.unknown", "invalid.terms.malformed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +156,7 @@ async def begin_with(tx: Transaction, envelope: Verified, message: Verified, now
 
 async def react(tx: Transaction, dialogue: Dialogue, heard: Heard, now: int) -> None:
     """Do what follows from a vendor's message: drop those who refuse the terms, keep the agreement of a confirm."""
-    if heard.problem and heard.problem.code in ("refused.terms.refused", "invalid.terms.unknown"):
+    if heard.problem and heard.problem.code in _TERMS:
         await _decline_quietly(tx, dialogue, now)
     elif heard.message.type == "confirm" and not heard.problem and dialogue.session.state is State.AGREED:
         await _agree(tx, dialogue, heard.message, now)
@@ -166,7 +167,7 @@ async def _agree(tx: Transaction, dialogue: Dialogue, confirm: Verified, now: in
     row = await tx.one("SELECT * FROM demand WHERE id = ?", session.demand)
     assert row is not None
     await keep_agreement(tx, dialogue, row["record"], confirm, now)
-    await say(tx, dialogue, "ack", {}, now=now)
+    await say(tx, dialogue, "ack", {"re": confirm.id}, now=now)
     await disclose(tx, dialogue, now)
     await _close(tx, row, "agreed", now)
     others = await tx.all("SELECT key FROM session WHERE demand = ? AND key != ?", session.demand, session.key)
@@ -205,8 +206,8 @@ async def releases(tx: Transaction, dialogue: Dialogue) -> tuple[dict[str, str],
     told, refused = {}, {}
     for attribute, value in contact.items():
         try:
-            check_release(dialogue.session, attribute)
-        except Refused as error:
+            disclosure(dialogue.session, {attribute: value})
+        except (Refused, InvalidMessage) as error:
             refused[attribute] = str(error)
         else:
             told[attribute] = value

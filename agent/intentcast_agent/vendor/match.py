@@ -222,7 +222,7 @@ def _walk(value: Any, path: tuple[str, ...]) -> Any:
 
 
 def _is_quantity(value: Any) -> bool:
-    plain = isinstance(value, dict) and "name" not in value and "priceCurrency" not in value
+    plain = isinstance(value, dict) and "priceCurrency" not in value
     return plain and _is_decimal(value.get("value")) and isinstance(value.get("unitCode"), str | None)
 
 

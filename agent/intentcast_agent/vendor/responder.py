@@ -5,6 +5,7 @@ a confirm stands or falls with the reservation of its item.
 """
 
 import logging
+import sqlite3
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from intentcast_protocol.identity import Key, public_key
 from intentcast_protocol.negotiation import State, begin, permits
 from intentcast_protocol.offer import read_counter, read_offer
 from intentcast_protocol.record import Record, Verified, check_time, decode_record, sign, verify
-from intentcast_protocol.sealing import seal_key
+from intentcast_protocol.sealing import SealKey, seal_key
 from intentcast_protocol.subscription import Filter
 from intentcast_protocol.vocabulary import write_price
 
@@ -44,7 +45,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("intentcast.vendor")
 PROFILE_LIFE = 30 * 86_400
-_LIVE = "('seen', 'asking', 'offered', 'countered', 'accepted', 'agreed', 'lapsed', 'conflict')"
+MAX_WORK = 20  # bits of a stamp, about 3 s of a core: a stranger's demand may not ask for more
+_OVER = "('declined', 'withdrawn', 'expired')"
 
 
 class Responder:
@@ -57,25 +59,28 @@ class Responder:
         self.policy = policy
         self.stock = stock
         self.relays = agent.settings.relays
-        self.side = Side(self._begin, self.react, self.recover, seed)
+        self.side = Side(self._begin, self.react, self.recover, seed, _seal_pair(agent).secret)
 
     async def open(self) -> None:
         """Publish the profile and listen for demands and mail on every relay."""
         await self._publish_profile()
         categories = self.policy.categories or self.stock.categories
-        wanted = Filter(("demand", "demand-withdraw"), (), tuple(categories)[:64], self.policy.area)
+        wanted = Filter(("demand",), (), tuple(categories)[:64], self.policy.area)
+        async with self.agent.store.transaction() as tx:
+            mark = [list(wanted.categories), list(wanted.area.cells), list(wanted.area.countries)]
+            if await tx.get_private("listening") != mark:
+                # What passed by unasked for may lie before the place we have reached.
+                await tx.run("DELETE FROM place")
+                await tx.put_private("listening", mark)
         lane = Lane(b"", self._keys, self._on_mail, wanted, self._on_public, self._place, self._keep_place)
         self.agent.pool.open_lane(lane, self.relays)
 
     async def _publish_profile(self) -> None:
         """Publish the vendor's card again when it is new, changed, or half way through its life."""
         now = self.agent.now()
-        secret = self.agent.keystore.get("profile-seal")
-        if secret is None:
-            return
         body = {**_seller(self.policy), "categories": sorted(self.policy.categories or self.stock.categories)[:64],
                 "areaServed": {"cells": list(self.policy.area.cells), "countries": list(self.policy.area.countries)},
-                "relays": list(self.relays), "sealKey": seal_key(lambda _: secret).public}  # fmt: skip
+                "relays": list(self.relays), "sealKey": _seal_pair(self.agent).public}  # fmt: skip
         async with self.agent.store.transaction() as tx:
             last = await tx.get_private("profile")
             mark = [sorted(body["categories"]), body["relays"], body["name"], body["areaServed"]]
@@ -87,7 +92,7 @@ class Responder:
 
     async def _keys(self) -> list[tuple[bytes, Key]]:
         async with self.agent.store.reading() as tx:
-            rows = await tx.all(f"SELECT key, seed FROM session WHERE role = 'vendor' AND state IN {_LIVE}")  # noqa: S608
+            rows = await tx.all(f"SELECT key, seed FROM session WHERE role = 'vendor' AND state NOT IN {_OVER}")  # noqa: S608
             return [(tx.open("session", "seed", row["key"], row["seed"]), Key(row["key"])) for row in rows]
 
     async def _on_mail(self, _relay: str, record: Record) -> None:
@@ -104,12 +109,21 @@ class Responder:
                 log.info("a relay sent a record that does not hold: %s", error.code)
                 continue
             if demand.type == "demand":
-                async with self.agent.store.transaction() as tx:
-                    if not await tx.one("SELECT 1 FROM answered WHERE demand = ?", demand.id):
+                try:
+                    async with self.agent.store.transaction() as tx:
                         await self._hear(tx, demand, now)
+                except sqlite3.Error:
+                    raise
+                except Exception:
+                    # Whatever one demand does to us, the next one is heard.
+                    log.exception("a demand could not be answered")
+                    async with self.agent.store.transaction() as tx:
+                        await self._note(tx, demand, "passed", "it could not be answered; the log says why", now)
                 self.agent.pool.poke(b"")
 
     async def _hear(self, tx: Transaction, demand: Verified, now: int) -> None:
+        if await tx.one("SELECT 1 FROM answered WHERE demand = ?", demand.id):
+            return
         if self.policy.delay:
             await self._note(tx, demand, "waiting", "the policy answers later", now)
             subject = demand.record.encode()
@@ -132,6 +146,9 @@ class Responder:
         if not relays:
             # A relay named by a stranger is never dialled: that would let anyone aim this bot at any address.
             await self._note(tx, verified, "passed", "it is answered at relays this vendor does not use", now)
+            return
+        if demand.stamp_bits is None or demand.stamp_bits > MAX_WORK:
+            await self._note(tx, verified, "passed", "it asks for a proof this vendor cannot or will not give", now)
             return
         sql = (
             "SELECT count(*) FROM session WHERE role = 'vendor' AND state IN ('seen', 'asking', 'offered', 'countered')"
@@ -216,7 +233,7 @@ class Responder:
                 await self._answer_counter(tx, dialogue, heard.message, now)
             case "answer":
                 await self._answer_again(tx, dialogue, now)
-            case "accept":
+            case "accept" if dialogue.session.state is State.ACCEPTED:
                 await self._confirm(tx, dialogue, now)
             case "disclose":
                 await self._keep_contact(tx, dialogue, heard.message)
@@ -276,10 +293,10 @@ class Responder:
         if row is None or item is None or dialogue.session.state is not State.SEEN:
             return
         demand = read_demand(verify(decode_record(row["demand_record"])))
-        found = [match for match in self.stock.match(demand, alternatives=True) if match.item.sku == item["sku"]]
-        quote = first_quote(self.policy, found[0], demand, now, answered=True) if found else Pass("sold")
-        if isinstance(quote, Quote):
-            await self._offer(tx, dialogue, found[0].item.item, quote, now)
+        found = self.stock.find(item["sku"], demand)
+        quote = first_quote(self.policy, found, demand, now, answered=True) if found else Pass("sold")
+        if found and isinstance(quote, Quote):
+            await self._offer(tx, dialogue, found.item.item, quote, now)
         else:
             await say(tx, dialogue, "decline", {"code": "refused.stock.gone"}, now=now)
 
@@ -327,6 +344,12 @@ class Responder:
         async with self.agent.store.transaction() as tx:
             sql = "INSERT OR REPLACE INTO place (relay, epoch, seq) VALUES (?, ?, ?)"
             await tx.run(sql, relay, cursor.epoch, cursor.seq)
+
+
+def _seal_pair(agent: "Agent") -> SealKey:
+    """Return the profile's seal key, made anew from the kept secret."""
+    kept = agent.keystore.get("profile-seal") or b""
+    return seal_key(lambda _: kept)
 
 
 def _seller(policy: Policy) -> dict[str, Any]:

@@ -138,27 +138,8 @@ class SqliteStore:
 
     async def public(self, wanted: Filter, after: int, upto: int, limit: int, now: int) -> Page:
         """Return live public records that pass a filter, by the most selective index the filter offers."""
-        where = ["record.recipient IS NULL", "record.seq > ?", "record.seq <= ?", "record.expires > ?"]
-        values: list[object] = [after, upto, now]
-        source = "record"
-        if wanted.authors:
-            where.append(f"record.author IN ({', '.join('?' * len(wanted.authors))})")
-            values += wanted.authors
-        if wanted.types:
-            where.append(f"record.type IN ({', '.join('?' * len(wanted.types))})")
-            values += wanted.types
-        if wanted.categories:
-            # A range holds a category's descendants: "/" is followed by "0" in ASCII.
-            below = " OR ".join(["category = ? OR (category > ? AND category < ?)"] * len(wanted.categories))
-            source = (
-                f"(SELECT DISTINCT seq FROM topic WHERE ({below}) AND seq > ? AND seq <= ?) AS hit CROSS JOIN record"
-            )
-            where.append("record.seq = hit.seq")
-            ranges = [bound for path in wanted.categories for bound in (path, f"{path}/", f"{path}0")]
-            values = [*ranges, after, upto, *values]
-        select = f"SELECT record.seq, payload, signature, cells, countries FROM {source}"
-        query = f"{select} WHERE {' AND '.join(where)} ORDER BY record.seq LIMIT ?"
-        rows = await self._rows(query, *values, limit)
+        query, values = public_query(wanted, after, upto, limit, now)
+        rows = await self._rows(query, *values)
         reached = rows[-1][0] if len(rows) == limit else upto
         return Page(
             [
@@ -219,6 +200,29 @@ class SqliteStore:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
         except sqlite3.Error as error:
             raise StoreError(f"{self._path} cannot be written: {error}.") from error
+
+
+def public_query(wanted: Filter, after: int, upto: int, limit: int, now: int) -> tuple[str, tuple[object, ...]]:
+    """Return the statement and values that find what a filter may pass; its area is left to the reader of the rows."""
+    where = ["record.recipient IS NULL", "record.seq > ?", "record.seq <= ?", "record.expires > ?"]
+    values: list[object] = [after, upto, now]
+    source = "record"
+    if wanted.authors:
+        where.append(f"record.author IN ({', '.join('?' * len(wanted.authors))})")
+        values += wanted.authors
+    if wanted.types:
+        where.append(f"record.type IN ({', '.join('?' * len(wanted.types))})")
+        values += wanted.types
+    if wanted.categories:
+        # The plus signs keep the planner from walking all places instead of the categories.
+        # A range holds a category's descendants: "/" is followed by "0" in ASCII.
+        below = " OR ".join(["category = ? OR (category > ? AND category < ?)"] * len(wanted.categories))
+        source = f"(SELECT DISTINCT seq FROM topic WHERE ({below}) AND +seq > ? AND +seq <= ?) AS hit CROSS JOIN record"
+        where.append("record.seq = hit.seq")
+        ranges = [bound for path in wanted.categories for bound in (path, f"{path}/", f"{path}0")]
+        values = [*ranges, after, upto, *values]
+    select = f"SELECT record.seq, payload, signature, cells, countries FROM {source}"
+    return f"{select} WHERE {' AND '.join(where)} ORDER BY record.seq LIMIT ?", (*values, limit)
 
 
 def _row(seq: int, record: Verified, topics: list[tuple[str, int]]) -> tuple[object, ...]:
