@@ -59,8 +59,7 @@ async def _answer(tx: Transaction, dialogue: Dialogue, message: Verified, now: i
         if records and size > _PAGE:
             break
         records.append(record.wire())
-    body = {"re": message.id, "records": records, "more": len(records) < len(rows)}
-    await say_outside_chain(tx, dialogue, body, now=now)
+    await say_outside_chain(tx, dialogue, {"re": message.id, "records": records}, now=now)
 
 
 async def _take_in(tx: Transaction, dialogue: Dialogue, message: Verified, recover: Recover, now: int) -> None:
@@ -70,7 +69,7 @@ async def _take_in(tx: Transaction, dialogue: Dialogue, message: Verified, recov
     for wire in records:
         # Ours or the peer's, each proves itself; the session's rules see that each follows its author's previous one.
         await hear(tx, dialogue, verify(from_wire(wire)), sealed_to=None, now=now)
-    if message.body.get("more") is True and records:
+    if records:
         await ask(tx, dialogue, now)
         return
     dialogue.restoring = False

@@ -111,6 +111,16 @@ async def carry(source: Party, target: Party, after: int) -> int:
     return after
 
 
+async def converse(asker: Party, asked: int, peer: Party, answered: int) -> None:
+    """Carry requests and answers to and fro until neither has more to say."""
+    moved = True
+    while moved:
+        before = asked, answered
+        asked = await carry(asker, peer, asked)
+        answered = await carry(peer, asker, answered)
+        moved = before != (asked, answered)
+
+
 def decode_kind(record: Record) -> str:
     return parse(decode_record(record.encode())).type
 
@@ -186,8 +196,7 @@ async def test_restored_person_gets_back_the_agreement_they_had_signed(tmp_path:
                 assert dialogue is not None
                 with pytest.raises(StateError):
                     await say(tx, dialogue, "decline", {}, now=again.agent.now())
-            await carry(again, vendor, max(marks, default=0))
-            await carry(vendor, again, at_vendor)
+            await converse(again, max(marks, default=0), vendor, at_vendor)
             assert await state_of(again, key) is State.AGREED
             async with again.store.reading() as tx:
                 row = await tx.one("SELECT * FROM agreement")
@@ -222,8 +231,7 @@ async def test_restored_vendor_gets_back_the_offer_it_had_made_since(tmp_path: P
         async with open_party(backup, vendor=True) as again:
             marks = [number for number, _ in await again.sent()]
             await resume(again)
-            await carry(again, person, max(marks))
-            await carry(person, again, at_person)
+            await converse(again, max(marks), person, at_person)
             assert await state_of(again, key) is State.OFFERED
             async with again.store.reading() as tx:
                 assert [

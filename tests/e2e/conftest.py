@@ -149,7 +149,9 @@ class Stage:
         self.env = {name: value for name, value in os.environ.items() if name not in unwanted}
         self._ports: dict[str, int] = {}
 
-    def run(self, *words: str, env: dict[str, str], code: int = 0, stdin: str = "", prefix: tuple[str, ...] = ()) -> Said:
+    def run(
+        self, *words: str, env: dict[str, str], code: int = 0, stdin: str = "", prefix: tuple[str, ...] = ()
+    ) -> Said:
         """Run one verb; no failure may show a traceback, and with --json each is one object."""
         done = subprocess.run(
             [*prefix, sys.executable, "-m", "intentcast_agent", *words],

@@ -218,7 +218,12 @@ def test_cli_shows_hostile_offers_harmless(stage: Any, want: str, until: Any) ->
     stage.write("want.toml", want)
     person("demand", "cast", "want.toml", "--yes")
     offer = until(lambda: person.json("offer", "list", "d1")["offers"])[0]["name"]
-    for words in (("offer", "list", "d1"), ("offer", "view", offer), ("offer", "compare", "d1"), ("demand", "view", "d1")):
+    for words in (
+        ("offer", "list", "d1"),
+        ("offer", "view", offer),
+        ("offer", "compare", "d1"),
+        ("demand", "view", "d1"),
+    ):
         for flag in ((), ("--json",)):
             said = person(*words, *flag)
             unseen = {char for char in said.out + said.err if _commands(char)}

@@ -111,7 +111,9 @@ def _prove_offline(stage: Any, path: Path, agreement: str) -> None:
     good = path.read_bytes()
     for at in (len(good) // 5, len(good) // 2, len(good) - 40):
         path.write_bytes(good[:at] + bytes([good[at] ^ 1]) + good[at + 1 :])
-        assert not stage.run("agreement", "verify", str(path), "--json", env=env, prefix=prefix, code=6).json["verified"]
+        assert not stage.run("agreement", "verify", str(path), "--json", env=env, prefix=prefix, code=6).json[
+            "verified"
+        ]
     said = stage.run("agreement", "verify", str(path), env=env, prefix=prefix, code=6)
     assert not said.out
     assert list(empty.iterdir()) == [], "verifying leaves nothing behind"

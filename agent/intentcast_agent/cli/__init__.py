@@ -3,6 +3,7 @@
 Commands are imported when they are called, and what is slow to import only where it is used.
 """
 
+import signal
 import sys
 from importlib import import_module
 
@@ -78,6 +79,8 @@ def main() -> None:
     except SystemExit:
         raise
     except BaseException as error:
+        # Whoever presses Ctrl-C twice still gets the sentence.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         from intentcast_agent.cli.failure import explain  # noqa: PLC0415 (needed only here)
 
         sys.exit(explain(error, as_json="--json" in sys.argv))
