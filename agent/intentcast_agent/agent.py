@@ -77,6 +77,14 @@ class Agent:
                 await self.responder.open()
         self._tasks.append(asyncio.create_task(self._watch_clock()))
 
+    async def restart_vendor(self) -> None:
+        """Let the vendor's bot, if it is at work, begin anew with the stock and policy that are there now."""
+        if self.responder:
+            await self.pool.close_lane(b"")
+            self.responder = await open_responder(self)
+            if self.responder:
+                await self.responder.open()
+
     async def resume_all(self) -> int:
         """Say that this home came from a backup: every open session asks its peer for what is missing, first."""
         seed = self.keystore.get("vendor")
@@ -209,6 +217,8 @@ class Agent:
 
     async def tidy(self, now: int) -> None:
         """Erase what has no more use: keys of closed demands, what was delivered, what can no longer be replayed."""
+        if self.responder:
+            await self.responder.publish_profile()
         async with self.store.transaction() as tx:
             await upkeep.erase_closed(tx, now)
             await upkeep.prune(tx, now)

@@ -27,7 +27,8 @@ VERBS = frozenset({
     "agreement_bundle", "agreement_list", "agreement_view", "catch_up", "contact_set", "contact_view", "deal_accept",
     "deal_answer", "deal_counter", "deal_wait", "demand_cast", "demand_list", "demand_preview", "demand_view",
     "demand_withdraw",
-    "offer_compare", "offer_decline", "offer_list", "offer_view", "status", "vendor_deals", "watch",
+    "offer_compare", "offer_decline", "offer_list", "offer_view", "status", "vendor_deals", "vendor_load",
+    "vendor_policy", "watch",
 })  # fmt: skip
 
 

@@ -170,8 +170,9 @@ async def count_listeners(http: aiohttp.ClientSession, relay: str, wanted: Count
     except LinkDown:
         return None
     try:
-        answer = await link.request(wanted)
-    except (LinkDown, IntentcastError):
+        async with asyncio.timeout(3):
+            answer = await link.request(wanted)
+    except (LinkDown, IntentcastError, TimeoutError):
         return None
     finally:
         await link.close()

@@ -20,7 +20,6 @@ from intentcast_protocol.quantity import money
 from intentcast_protocol.record import decode_record, verify
 from intentcast_protocol.vocabulary import read_text
 
-from intentcast_agent.agent import Agent
 from intentcast_agent.dialogue import Dialogue, find_message, read_dialogue, read_message
 from intentcast_agent.evidence import agreement_view, domain_view
 from intentcast_agent.link import count_listeners
@@ -28,6 +27,7 @@ from intentcast_agent.outbox import progress
 from intentcast_agent.person import desk
 from intentcast_agent.person.draft import read_template
 from intentcast_agent.store import Row, Transaction
+from intentcast_agent.vendor.verbs import VendorVerbs
 from intentcast_agent.view import Json, details, readable, terms_of, text_of, told_to_winner
 
 
@@ -38,11 +38,8 @@ class NotFound(Exception):
         super().__init__(f"There is no {name} here. See: {hint}")
 
 
-class Service:
+class Service(VendorVerbs):
     """The verbs of one home's agent."""
-
-    def __init__(self, agent: Agent) -> None:
-        self.agent = agent
 
     # Demands
 
@@ -344,28 +341,6 @@ class Service:
             kept = (await tx.get_private("contact") or {}) | contact
             await tx.put_private("contact", {name: value for name, value in kept.items() if value})
         return await self.contact_view()
-
-    # The vendor
-
-    async def vendor_deals(self) -> Json:
-        """List what became of each demand this vendor saw, newest first."""
-        async with self.agent.store.reading() as tx:
-            rows = await tx.all("SELECT * FROM answered ORDER BY at DESC LIMIT 500")
-            stock = await tx.one("SELECT count(*) FROM stock")
-            deals = []
-            for row in rows:
-                state = await tx.one("SELECT state FROM session WHERE key = ?", row["session"] or b"")
-                contact = await tx.get_private(f"contact:{bytes(row['session']).hex()}") if row["session"] else None
-                deals.append({
-                    "demand": cid(row["demand"]),
-                    "outcome": row["outcome"],
-                    "reason": row["reason"],
-                    "sku": row["sku"],
-                    "state": state["state"] if state else None,
-                    "contact": contact,
-                    "at": row["at"],
-                })  # fmt: skip
-        return {"deals": deals, "total": len(deals), "stock": int(stock[0]) if stock else 0}
 
     # The agent
 

@@ -2,6 +2,7 @@
 
 import tomllib
 from dataclasses import dataclass
+from pathlib import Path
 
 from intentcast_agent.home import Home
 
@@ -38,6 +39,18 @@ def read_settings(home: Home) -> Settings:
     if not isinstance(relays, list) or not all(isinstance(relay, str) for relay in relays):
         raise SettingsError(f"{home.config}: relays is a list of addresses.")
     return Settings(tuple(relays))
+
+
+def write_policy(home: Home, text: str) -> None:
+    """Keep a vendor's policy, which the caller has checked."""
+    path = policy_path(home)
+    path.write_text(text, encoding="utf-8")
+    path.chmod(0o600)
+
+
+def policy_path(home: Home) -> Path:
+    """Return where a vendor's policy is kept."""
+    return home.config.with_name("policy.toml")
 
 
 def write_settings(home: Home, settings: Settings) -> None:

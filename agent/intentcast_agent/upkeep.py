@@ -26,6 +26,7 @@ async def prune(tx: Transaction, now: int) -> None:
         "(SELECT 1 FROM delivery d WHERE d.outbox = outbox.number AND d.state = 'queued')",
         now - MAX_LIFE,
     )
+    await tx.run("DELETE FROM answered WHERE expires < ? AND session IS NULL", now - MAX_SKEW)
     await tx.run("DELETE FROM draft WHERE made < ?", now - MAX_LIFE)
 
 

@@ -10,10 +10,13 @@ from intentcast_protocol.disclosure import STAGES
 from intentcast_protocol.encoding import encode
 from intentcast_protocol.limits import MAX_TEXT
 from intentcast_protocol.offer import Offer
-from intentcast_protocol.quantity import money
+from intentcast_protocol.quantity import money, symbol
 from intentcast_protocol.record import Verified
 
+from intentcast_agent.vendor.inventory.stock import Feed
+
 Json = dict[str, Any]
+_ERRORS = 1_000
 _FIT_ORDER = {Fit.FITS: 0, Fit.ASKS: 1, Fit.FAILS: 2}
 
 
@@ -22,6 +25,24 @@ def told_to_winner(contact: dict[str, str]) -> Json:
     told = {name: value for name, value in contact.items() if name in STAGES}
     body = {"purpose": "ServiceDelivery", "attributes": told}
     return {"attributes": told, "bytes": encode(body).hex() if told else ""}
+
+
+def feed_view(feed: Feed) -> Json:
+    """Return what a feed holds, with its first errors by row and column."""
+    errors = [
+        {"row": one.row, "column": one.column, "value": one.value, "reason": one.reason}
+        for one in feed.errors[:_ERRORS]
+    ]
+    return {
+        "rows": feed.rows,
+        "loaded": len(feed.stock),
+        "broken": feed.broken,
+        "skipped": feed.skipped,
+        "mapping": feed.mapping,
+        "unmapped": list(feed.unmapped),
+        "errors": errors,
+        "truncated": len(feed.errors) > len(errors),
+    }
 
 
 def terms_of(offer: Offer | None, judgement: Judgement | None) -> Json:
@@ -61,7 +82,7 @@ def details(offer: Offer, demand: Demand, body: Json) -> Json:
 def _flatten(value: Any, path: str) -> list[tuple[str, str]]:
     if isinstance(value, dict):
         if "value" in value:
-            return [(path, f"{value['value']} {value.get('unitCode', '')}".strip())]
+            return [(path, f"{value['value']} {symbol(str(value.get('unitCode', '')))}".strip())]
         inner = [(f"{path}.{name}" if path else name, one) for name, one in value.items() if not name.startswith("@")]
         return [pair for name, one in inner for pair in _flatten(one, name)]
     if isinstance(value, list):

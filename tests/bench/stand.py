@@ -90,7 +90,9 @@ class Stand:
                 process.said = json.loads(process.popen.stdout.readline())
         if not process.said:
             lines = process.log.read_text(errors="replace").strip().splitlines()
-            raise NotReady(lines[-1] if lines else "it said nothing")
+            ended = process.popen.poll()
+            how = "is silent" if ended is None else f"ended with {ended}"
+            raise NotReady(f"{process.log.stem} {how}: {lines[-1] if lines else 'no word in its log'}")
         return process
 
     def relay(self, name: str, port: int = 0) -> Process:

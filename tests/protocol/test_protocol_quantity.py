@@ -306,15 +306,17 @@ class TestFields:
         assert len(read_relays([f"wss://a{at}.example" for at in range(MAX_RELAYS)], CODE)) == MAX_RELAYS
 
     @pytest.mark.parametrize("category", [
-        None, "", "/", "a/", "/a", "a//b", "A", "a b", "a_b", "\u00e9", "a\n", "a" * 65, "/".join("a" * 9), 5, ["a"], b"a",
+        None, "", "/", "a/", "/a", "a//b", "A", "a b", "a_b", "\u00e9", "a\n", "a" * 65, "/".join("a" * 9), 5,
+        ["a"], b"a",
     ], ids=repr)  # fmt: skip
     def test_ill_formed_category_is_refused(self, category: Any) -> None:
         with pytest.raises(InvalidMessage):
             read_item({"category": category}, CODE)
 
-    @pytest.mark.parametrize("item", [None, [], "x", {}, {"name": "x"}, {"category": "a", "name": ""},
-                                      {"category": "a", "name": 5}, {"category": "a", "name": "a\x1bb"},
-                                      {"category": "a", "name": "x" * 201}], ids=lambda item: repr(item)[:40])  # fmt: skip
+    @pytest.mark.parametrize("item", [
+        None, [], "x", {}, {"name": "x"}, {"category": "a", "name": ""}, {"category": "a", "name": 5},
+        {"category": "a", "name": "a\x1bb"}, {"category": "a", "name": "x" * 201},
+    ], ids=lambda item: repr(item)[:40])  # fmt: skip
     def test_ill_formed_item_is_refused(self, item: Any) -> None:
         with pytest.raises(InvalidMessage):
             read_item(item, CODE)

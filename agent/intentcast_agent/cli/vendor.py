@@ -6,11 +6,13 @@ from typing import Any
 
 import click
 
+from intentcast_agent.api import NoAgent, ask
 from intentcast_agent.cli.call import call, fail, home, json_option, passphrase_option, show, unlock
 from intentcast_agent.cli.serve import run_server
 from intentcast_agent.cli.setup import prepare_home
 from intentcast_agent.cli.table import plain, rows, when
 from intentcast_agent.home import lock_home
+from intentcast_agent.settings import policy_path, write_policy
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -68,7 +70,9 @@ def feed() -> None:
 @json_option
 def check(file: Path, mapping: Path | None, as_json: bool) -> None:
     """Read a feed and say what would be loaded, and what is wrong by row and column. Changes nothing."""
-    show(_report(_read(file, mapping)), as_json, _feed_lines)
+    from intentcast_agent.view import feed_view  # noqa: PLC0415
+
+    show(feed_view(_read(file, mapping)), as_json, _feed_lines)
 
 
 @feed.command()
@@ -78,26 +82,11 @@ def check(file: Path, mapping: Path | None, as_json: bool) -> None:
 @passphrase_option
 @json_option
 def load(file: Path, mapping: Path | None, name: str | None, as_json: bool, passphrase_file: Path | None) -> None:
-    """Load a feed into stock. Broken rows are reported and left out; the rest is loaded. Stop `vendor serve` first."""
-    import asyncio  # noqa: PLC0415
-
-    from intentcast_agent.store import open_store  # noqa: PLC0415
-    from intentcast_agent.vendor import stockroom  # noqa: PLC0415
-
-    found = _read(file, mapping)
-    place = home()
-
-    async def work(data_key: bytes) -> int:
-        store = await open_store(place.database, data_key)
-        try:
-            async with store.transaction() as tx:
-                return await stockroom.load(tx, name or file.name, found.stock)
-        finally:
-            await store.close()
-
-    with lock_home(place):
-        total = asyncio.run(work(unlock(place, passphrase_file).data_key))
-    show({**_report(found), "stock": total}, as_json, _feed_lines)
+    """Load a feed into stock. Broken rows are reported and left out; the rest is loaded."""
+    _read(file, mapping)  # here first, so that what is wrong with it is said at once
+    where = str(mapping.absolute()) if mapping else None
+    result = call("vendor_load", file=str(file.absolute()), name=name or file.name, mapping=where)
+    show(result, as_json, _feed_lines)
 
 
 def _read(file: Path, mapping: Path | None) -> Any:
@@ -105,22 +94,6 @@ def _read(file: Path, mapping: Path | None) -> Any:
     from intentcast_agent.vendor.inventory.mappingfile import load_mapping  # noqa: PLC0415
 
     return read_feed(file, load_mapping(mapping) if mapping else None)
-
-
-def _report(found: Any) -> dict[str, Any]:
-    errors = [
-        {"row": one.row, "column": one.column, "value": one.value, "reason": one.reason} for one in found.errors[:1000]
-    ]
-    return {
-        "rows": found.rows,
-        "loaded": len(found.stock),
-        "broken": found.broken,
-        "skipped": found.skipped,
-        "mapping": found.mapping,
-        "unmapped": list(found.unmapped),
-        "errors": errors,
-        "truncated": len(found.errors) > len(errors),
-    }
 
 
 def _feed_lines(result: dict[str, Any]) -> Iterable[str]:
@@ -160,7 +133,7 @@ def _policy_lines(result: dict[str, str]) -> Iterable[str]:
 @click.argument("file", type=_FILE)
 @json_option
 def set_policy(file: Path, as_json: bool) -> None:
-    """Check a policy and use it from the next start of `vendor serve`."""
+    """Check a policy and use it from now on, also in a bot that is at work."""
     from intentcast_agent.vendor.policy import read_policy  # noqa: PLC0415
 
     try:
@@ -169,10 +142,11 @@ def set_policy(file: Path, as_json: bool) -> None:
         raise click.UsageError(f"{file} is not UTF-8 text.") from error
     checked = read_policy(text)
     place = home()
-    with lock_home(place):
-        path = place.config.with_name("policy.toml")
-        path.write_text(text, encoding="utf-8")
-        path.chmod(0o600)
+    try:
+        ask(place, "vendor_policy", {"text": text})
+    except NoAgent:
+        with lock_home(place):
+            write_policy(place, text)
     result = {"name": checked.name, "currency": checked.currency}
     show(result, as_json, lambda one: [f"The policy of {one['name']} is set. Next: intentcast vendor feed load FILE"])
 
@@ -181,7 +155,7 @@ def set_policy(file: Path, as_json: bool) -> None:
 @json_option
 def show_policy(as_json: bool) -> None:
     """Print the policy in use."""
-    path = home().config.with_name("policy.toml")
+    path = policy_path(home())
     if not path.exists():
         raise fail("There is no policy yet. See: intentcast vendor policy template", "not found", 3)
     text = path.read_text(encoding="utf-8")

@@ -34,6 +34,7 @@ from intentcast_agent.dialogue import (
 )
 from intentcast_agent.inbox import Side
 from intentcast_agent.pool import Lane
+from intentcast_agent.settings import policy_path
 from intentcast_agent.store import Row, Transaction
 from intentcast_agent.vendor import stockroom
 from intentcast_agent.vendor.match import Stock
@@ -63,7 +64,7 @@ class Responder:
 
     async def open(self) -> None:
         """Publish the profile and listen for demands and mail on every relay."""
-        await self._publish_profile()
+        await self.publish_profile()
         categories = self.policy.categories or self.stock.categories
         wanted = Filter(("demand",), (), tuple(categories)[:64], self.policy.area)
         async with self.agent.store.transaction() as tx:
@@ -75,7 +76,7 @@ class Responder:
         lane = Lane(b"", self._keys, self._on_mail, wanted, self._on_public, self._place, self._keep_place)
         self.agent.pool.open_lane(lane, self.relays)
 
-    async def _publish_profile(self) -> None:
+    async def publish_profile(self) -> None:
         """Publish the vendor's card again when it is new, changed, or half way through its life."""
         now = self.agent.now()
         body = {**_seller(self.policy), "categories": sorted(self.policy.categories or self.stock.categories)[:64],
@@ -360,7 +361,7 @@ def _seller(policy: Policy) -> dict[str, Any]:
 async def open_responder(agent: "Agent") -> Responder | None:
     """Make the responder of a home that has a vendor with a policy; None where there is none. Raises PolicyError."""
     seed = agent.keystore.get("vendor")
-    path = agent.home.config.with_name("policy.toml")
+    path = policy_path(agent.home)
     if seed is None or not path.exists():
         return None
     policy = read_policy(path.read_text())
