@@ -90,11 +90,12 @@ async def create(
     """Begin a session in the store."""
     dialogue = Dialogue(session, role, seed, tuple(relays), peer_key)
     await tx.run(
-        "INSERT INTO session (key, role, demand, demand_record, state, snapshot, seed, peer_key, relays, wake, "
-        "changed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO session (key, role, demand, vendor, demand_record, state, snapshot, seed, peer_key, relays, wake, "
+        "changed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         session.key,
         role,
         session.demand,
+        session.vendor,
         demand_record,
         str(session.state),
         tx.seal("session", "snapshot", session.key, write_session(session)),

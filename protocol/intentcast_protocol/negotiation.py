@@ -262,9 +262,9 @@ def _apply(session: Session, actor: Actor, message: Verified, now: int) -> Appli
     try:
         if target is None:
             raise Refused("refused.session.not-now", f"{message.type} by the {actor} while {session.state}")
-        session = _check_opening(session, message)
+        opened = _check_opening(session, message)
         guard = _GUARDS.get(message.type)
-        after = guard(session, message, now) if guard else session
+        after = guard(opened, message, now) if guard else opened
         if after is None:
             return Applied(session)
     except (InvalidMessage, Refused) as error:

@@ -1,4 +1,4 @@
-"""Frames: each reads back as written, nothing else is read, and a proof holds for one key, challenge, host and minute."""
+"""Frames: each reads back as written, nothing else is read; a proof holds for one key, challenge, host and minute."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from intentcast_protocol.area import Area
 from intentcast_protocol.encoding import MALFORMED, NOT_CANONICAL, TOO_LARGE, decode, encode
-from intentcast_protocol.errors import CODES, InvalidMessage
+from intentcast_protocol.errors import CODES, InvalidMessage, Refused
 from intentcast_protocol.frames import (
     MAX_FRAME_NODES,
     VERBS,
@@ -321,8 +321,9 @@ class TestProof:
 
     def refusal(self, auth: Auth, **changes: Any) -> str:
         """Return the code with which a proof is refused."""
-        with pytest.raises(InvalidMessage) as refused:
+        with pytest.raises((InvalidMessage, Refused)) as refused:
             self.check(auth, **changes)
+        assert isinstance(refused.value, Refused) == refused.value.code.startswith("refused.")
         return refused.value.code
 
     def test_a_proof_gives_the_key(self) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from intentcast_protocol.encoding import encode
 from intentcast_protocol.errors import InvalidMessage, SealError
 from intentcast_protocol.identity import public_key
-from intentcast_protocol.limits import BUCKETS, MAX_LIFE, NONCE, STAMP_AGE
+from intentcast_protocol.limits import BUCKETS, MAX_LIFE, STAMP_AGE
 from intentcast_protocol.record import Record, Verified, decode_record, sign, sign_bytes, verify
 from intentcast_protocol.sealing import (
     SealKey,
@@ -330,11 +330,12 @@ class TestStamps:
         assert check_stamp(envelope, zeros, NOW)
         assert not check_stamp(envelope, zeros + 1, NOW)
 
-    def test_without_a_nonce_there_is_no_stamp(self) -> None:
-        envelope = wrapped()
-        assert envelope.nonce is None
-        assert not check_stamp(envelope, 0, NOW)
-        assert check_stamp(reworked(envelope, nonce=bytes(NONCE)), 0, NOW)
+    def test_without_a_nonce_there_is_no_stamp_and_nought_bits_ask_for_none(self) -> None:
+        unstamped = next(one for one in iter(wrapped, None) if one.id[0] < 0x80)
+        assert unstamped.nonce is None
+        assert not check_stamp(unstamped, 1, NOW)
+        assert check_stamp(unstamped, 0, NOW)
+        assert check_stamp(unstamped, 0, NOW + STAMP_AGE)
 
     def test_a_stale_stamp_is_none(self) -> None:
         envelope = wrapped(bits=4, expires=NOW + 10 * STAMP_AGE)

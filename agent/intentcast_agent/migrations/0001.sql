@@ -24,6 +24,7 @@ CREATE TABLE session (
   key BLOB NOT NULL UNIQUE,         -- S
   role TEXT NOT NULL,               -- which side we are: person or vendor
   demand BLOB NOT NULL,
+  vendor BLOB NOT NULL,             -- V
   demand_record BLOB NOT NULL,
   state TEXT NOT NULL,
   snapshot BLOB NOT NULL,           -- (sealed) what negotiation.write_session wrote
@@ -34,7 +35,7 @@ CREATE TABLE session (
   restoring INTEGER NOT NULL DEFAULT 0,  -- 1 while a backup's gaps are being filled: nothing is signed
   changed INTEGER NOT NULL
 ) STRICT;
-CREATE INDEX session_by_demand ON session (demand);
+CREATE UNIQUE INDEX session_by_vendor ON session (demand, vendor, role);
 CREATE INDEX session_by_wake ON session (wake) WHERE wake IS NOT NULL;
 
 CREATE TABLE message (

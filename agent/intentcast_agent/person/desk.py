@@ -35,6 +35,7 @@ from intentcast_agent.store import Row, Transaction
 CONFIRM_WITHIN = 3_600  # s a vendor has to confirm an accept
 COUNTER_LIFE = 86_400  # s a counter may wait
 _CLOSE_WITHIN = (20, 240)  # s after which the losers of an agreement are told no more than that it is over
+_SESSIONS = 500  # vendors heard for one demand; more than anyone compares
 _UNSIGNED = bytes(64)
 _TERMS = ("refused.terms.refused", "invalid.terms.unknown", "invalid.terms.malformed")
 
@@ -136,11 +137,12 @@ async def begin_with(tx: Transaction, envelope: Verified, message: Verified, now
     if message.author == message.to or message.session != envelope.author:
         raise InvalidMessage("invalid.record.recipient")
     demand = read_demand(verify(decode_record(row["record"])))
-    vendors = await tx.all("SELECT key FROM session WHERE demand = ?", demand.id)
-    for known in vendors:
-        other = await open_dialogue(tx, known["key"])
-        if other and other.session.vendor == message.author:
-            raise Refused("refused.limit.exceeded", "one session for each vendor")
+    sql = "SELECT count(*), coalesce(sum(vendor = ?), 0) FROM session WHERE demand = ?"
+    sessions = await tx.one(sql, message.author, demand.id)
+    if sessions and sessions[1]:
+        raise Refused("refused.limit.exceeded", "one session for each vendor")
+    if sessions and sessions[0] >= _SESSIONS:
+        raise Refused("refused.limit.exceeded", f"{_SESSIONS} vendors have answered")
     return await create(
         tx,
         begin(demand, key=message.session, vendor=message.author),
