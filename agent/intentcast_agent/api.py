@@ -90,10 +90,8 @@ async def serve_socket(home: Home, service: "Service") -> AsyncIterator[None]:
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            async with asyncio.timeout(30):
-                line = await reader.readuntil(b"\n")
-            asked = json.loads(line)
-            async for part in perform(service, asked["verb"], asked.get("args", {})):
+            verb, args = await _read_request(reader)
+            async for part in perform(service, verb, args):
                 writer.write(_line(part))
                 await writer.drain()
         except Failed as failed:
@@ -117,6 +115,18 @@ async def serve_socket(home: Home, service: "Service") -> AsyncIterator[None]:
         finally:
             server.close()
             Path(address).unlink(missing_ok=True)
+
+
+async def _read_request(reader: asyncio.StreamReader) -> tuple[str, dict[str, Any]]:
+    try:
+        async with asyncio.timeout(30):
+            asked = json.loads(await reader.readuntil(b"\n"))
+        verb, args = asked["verb"], asked.get("args", {})
+    except (asyncio.LimitOverrunError, ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
+        raise Failed("invalid.frame.malformed", "A request is one line of JSON with verb and args.", 2) from error
+    if not isinstance(verb, str) or not isinstance(args, dict):
+        raise Failed("invalid.frame.malformed", "A request is one line of JSON with verb and args.", 2)
+    return verb, args
 
 
 def _line(value: dict[str, Any]) -> bytes:

@@ -36,7 +36,7 @@ from intentcast_protocol.frames import (
 )
 from intentcast_protocol.identity import Key, public_key
 from intentcast_protocol.limits import AUTH_LIFE, MAX_FRAME, MAX_INT, MAX_RECORD, MAX_SKEW, MAX_TAKE
-from intentcast_protocol.record import PUBLIC_TYPES, Record, sign_bytes
+from intentcast_protocol.record import PUBLIC_TYPES, Record, sign, sign_bytes
 from intentcast_protocol.subscription import Filter
 from intentcast_protocol.testing import CARS, NOW, make_demand, seed
 
@@ -369,7 +369,8 @@ class TestProof:
         assert self.refusal(Auth(1, payload, sign_bytes(purpose, payload, seed("V")))) == "invalid.record.signature"
 
     def test_a_record_is_no_proof(self) -> None:
-        assert self.refusal(Auth(1, RECORD.payload, RECORD.signature)) == "refused.auth.failed"
+        small = sign("demand", seed("V"), {}, created=NOW, expires=NOW + 60).record
+        assert self.refusal(Auth(1, small.payload, small.signature)) == "refused.auth.failed"
 
     @pytest.mark.parametrize(("change", "code"), [
         ({"v": 2}, "refused.auth.failed"), ({"v": True}, "refused.auth.failed"), ({"v": None}, "refused.auth.failed"),

@@ -144,7 +144,8 @@ class TestReading:
         assert read_filter(wish.wire()) == wish
 
     @pytest.mark.parametrize("value", [
-        None, [], "x", {"kinds": []}, {"types": "demand"}, {"types": ["offer"]}, {"types": ["sealed"]}, {"types": [None]},
+        None, [], "x", {"kinds": []}, {"types": "demand"}, {"types": ["offer"]}, {"types": ["sealed"]},
+        {"types": [None]},
         {"types": [[]]}, {"types": [{}]}, {"types": [b"demand"]}, {"types": None}, {"types": ["demand"] * 65},
         {"authors": [b"short"]}, {"authors": ["x" * 32]}, {"authors": [bytes(32)] * 65}, {"authors": bytes(32)},
         {"authors": [[]]}, {"categories": ["Cars"]}, {"categories": [""]}, {"categories": ["a/"]}, {"categories": [5]},

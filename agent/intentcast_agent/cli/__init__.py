@@ -3,7 +3,6 @@
 Commands are imported when they are called, and what is slow to import only where it is used.
 """
 
-import os
 import signal
 import sys
 from importlib import import_module
@@ -21,7 +20,6 @@ EXIT_CODES = {
     7: "nothing yet: ask again later",
     130: "interrupted; nothing is lost",
 }
-_INTERRUPTED = 130
 _COMMANDS = {
     "init": ("setup", "Set up this agent: its keys and its relays."),
     "demand": ("demand", "Say what you want, see what each audience learns, cast it."),
@@ -85,9 +83,4 @@ def main() -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         from intentcast_agent.cli.failure import explain  # noqa: PLC0415 (needed only here)
 
-        code = explain(error, as_json="--json" in sys.argv)
-        if code == _INTERRUPTED:
-            # A second Ctrl-C may have cut the tidying short; a thread left over by it must not keep the process.
-            sys.stdout.flush()
-            os._exit(code)
-        sys.exit(code)
+        sys.exit(explain(error, as_json="--json" in sys.argv))

@@ -97,6 +97,7 @@ def _here(place: Home, keystore: Any, verb: str, args: dict[str, Any], on_event:
 
     async def work() -> Any:
         result = None
+        end_on_interrupt()
         async with run_agent(place, keystore) as agent:
             service = Service(agent)
             if verb in _READS_MAIL:
@@ -111,7 +112,40 @@ def _here(place: Home, keystore: Any, verb: str, args: dict[str, Any], on_event:
             await _settle(agent)
         return result
 
-    return asyncio.run(work())
+    keep_log(place)
+    try:
+        return asyncio.run(work())
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
+
+
+def end_on_interrupt() -> None:
+    """Let the first Ctrl-C end the running task in order, and the second the process at once.
+
+    Python's own way raises KeyboardInterrupt wherever the loop happens to be, which may lose a wake-up and hang.
+    """
+    import asyncio  # noqa: PLC0415
+    import signal  # noqa: PLC0415
+
+    task = asyncio.current_task()
+    assert task is not None
+
+    def interrupt() -> None:
+        signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+        task.cancel()
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, interrupt)
+
+
+def keep_log(place: Home) -> None:
+    """Send what goes wrong in the background of a verb to the home's log, not between the lines a person reads."""
+    import logging  # noqa: PLC0415
+
+    logging.basicConfig(
+        handlers=[logging.FileHandler(place.log, delay=True)],
+        level=logging.WARNING,
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+    )
 
 
 async def _settle(agent: Any) -> None:
