@@ -10,7 +10,7 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Set
 from dataclasses import dataclass, field
 
 import aiohttp
@@ -34,7 +34,7 @@ class Lane:
     """Whose mail it is, the keys to prove, and what to do with what comes."""
 
     name: bytes
-    keys: Callable[[], Awaitable[list[tuple[bytes, Key]]]]
+    keys: Callable[[Set[Key]], Awaitable[list[tuple[bytes, Key]]]]  # (seed, key) of those not proven yet
     on_mail: Callable[[str, Record], Awaitable[None]]
     wanted: Filter | None = None
     on_public: Callable[[str, tuple[tuple[int, Record], ...]], Awaitable[None]] | None = None
@@ -100,7 +100,7 @@ class Courier:
             await link.close()
 
     async def _prove_new(self, link: Link) -> None:
-        new = [(seed, key) for seed, key in await self.lane.keys() if key not in self._proven]
+        new = await self.lane.keys(self._proven)
         await link.prove(new)
         for _, key in new:
             self._proven.add(key)

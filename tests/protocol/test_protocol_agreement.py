@@ -197,7 +197,8 @@ class TestBelonging:
 
     def test_an_older_offer_of_the_same_session_is_refused(self) -> None:
         pair = Pair()
-        pair.send("vendor", "offer", offer_body(pair.demand.id, NOW + 60, priceSpecification=price_body("10.00")))
+        cheaper = offer_body(pair.demand.id, NOW + 60, priceSpecification=price_body("10.00"))
+        assert pair.send("vendor", "offer", cheaper, life=60).problem is None
         older = pair.find("offer")
         pair.send("vendor", "offer")
         pair.send("person", "accept")
@@ -294,13 +295,14 @@ class TestTimes:
     """The records' claimed times, each at its last good moment and one second past it. PROTOCOL §8.7"""
 
     @pytest.mark.parametrize(("change", "code"), [
-        (lambda s: {"accept": {"created": NOW + 3_600 + s, "expires": NOW + 9_000}, "confirm": {"created": NOW + 4_000}}, LATE),
+        (lambda s: {"accept": {"created": NOW + 3_600 + s, "expires": NOW + 9_000}, "confirm": {"created": NOW + 4_000}},
+         LATE),
         (lambda s: {"confirm": {"created": NOW + 2_000 + s}}, LATE),
         (lambda s: {"demand": {"expires": NOW + 21 - s}}, LATE),
         (lambda s: {"accept": {"expires": NOW + 20 + ACCEPT_LIFE + s}}, MISMATCH),
         (lambda s: {"accept": {"created": NOW + 10 - MAX_SKEW - s}}, MISMATCH),
         (lambda s: {"confirm": {"created": NOW + 20 - MAX_SKEW - s}}, MISMATCH),
-    ], ids=["late accept", "late confirm", "demand ended", "long accept", "accept before offer", "confirm before accept"])  # fmt: skip
+    ], ids=["late accept", "late confirm", "demand ended", "long accept", "early accept", "early confirm"])  # fmt: skip
     def test_each_moment_has_its_last_good_second(self, change: Callable[[int], dict[str, Any]], code: str) -> None:
         assert verify_agreement(parts(**change(0)))
         assert refusal(parts(**change(1))) == code

@@ -6,6 +6,7 @@ a confirm stands or falls with the reservation of its item.
 
 import logging
 import sqlite3
+from collections.abc import Set
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -91,10 +92,12 @@ class Responder:
             await queue(tx, b"", self.relays, record=record.record.encode(), now=now)
             await tx.put_private("profile", {"mark": mark, "made": now})
 
-    async def _keys(self) -> list[tuple[bytes, Key]]:
+    async def _keys(self, proven: Set[Key]) -> list[tuple[bytes, Key]]:
         async with self.agent.store.reading() as tx:
-            rows = await tx.all(f"SELECT key, seed FROM session WHERE role = 'vendor' AND state NOT IN {_OVER}")  # noqa: S608
-            return [(tx.open("session", "seed", row["key"], row["seed"]), Key(row["key"])) for row in rows]
+            open_keys = await tx.all(f"SELECT key FROM session WHERE role = 'vendor' AND state NOT IN {_OVER}")  # noqa: S608
+            fresh = [Key(row["key"]) for row in open_keys if row["key"] not in proven]
+            rows = [await tx.one("SELECT key, seed FROM session WHERE key = ?", key) for key in fresh]
+            return [(tx.open("session", "seed", row["key"], row["seed"]), Key(row["key"])) for row in rows if row]
 
     async def _on_mail(self, _relay: str, record: Record) -> None:
         await self.agent.take_in(record, self.side, b"")
