@@ -36,6 +36,7 @@ from intentcast_protocol.record import VERSION, Record, verify
 from intentcast_protocol.subscription import Filter
 
 _ANSWER_WITHIN = 20.0  # s a relay has to answer a request
+_TOGETHER = 64  # requests under way at once
 _FEED = 1_024  # pushed frames we hold before we stop reading, so that TCP slows the relay down
 
 Pushed = Records | Live | Closed
@@ -66,8 +67,9 @@ class Link:
     async def prove(self, keys: Iterable[tuple[bytes, Key]]) -> None:
         """Prove that we hold keys, given as (seed, public key)."""
         now = int(time.time())
-        for seed, key in keys:
-            await self._ask(prove(seed, key, req=0, nonce=self._nonce, host=self._host, now=now))
+        proofs = [prove(seed, key, req=0, nonce=self._nonce, host=self._host, now=now) for seed, key in keys]
+        for at in range(0, len(proofs), _TOGETHER):
+            await asyncio.gather(*(self._ask(proof) for proof in proofs[at : at + _TOGETHER]))
 
     async def publish(self, record: Record) -> int | None:
         """Hand a record to the relay; when this returns, the relay has it on its disk."""

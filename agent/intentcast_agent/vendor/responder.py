@@ -15,6 +15,7 @@ from intentcast_protocol.disclosure import read_disclosure
 from intentcast_protocol.errors import IntentcastError, InvalidMessage
 from intentcast_protocol.frames import Cursor
 from intentcast_protocol.identity import Key, public_key
+from intentcast_protocol.limits import MAX_KEYS
 from intentcast_protocol.negotiation import State, begin, permits
 from intentcast_protocol.offer import read_counter, read_offer
 from intentcast_protocol.record import Record, Verified, check_time, decode_record, sign, verify
@@ -94,8 +95,9 @@ class Responder:
 
     async def _keys(self, proven: Set[Key]) -> list[tuple[bytes, Key]]:
         async with self.agent.store.reading() as tx:
-            open_keys = await tx.all(f"SELECT key FROM session WHERE role = 'vendor' AND state NOT IN {_OVER}")  # noqa: S608
-            fresh = [Key(row["key"]) for row in open_keys if row["key"] not in proven]
+            sql = f"SELECT key FROM session WHERE role = 'vendor' AND state NOT IN {_OVER} AND changed > ? "  # noqa: S608
+            rows = await tx.all(sql + "ORDER BY changed DESC LIMIT ?", self.agent.now() - _MAIL_LIFE, MAX_KEYS)
+            fresh = [Key(row["key"]) for row in rows if row["key"] not in proven][: MAX_KEYS - len(proven)]
             rows = [await tx.one("SELECT key, seed FROM session WHERE key = ?", key) for key in fresh]
             return [(tx.open("session", "seed", row["key"], row["seed"]), Key(row["key"])) for row in rows if row]
 
