@@ -350,9 +350,7 @@ async def facts(home: Home) -> Facts:
                 evidence=len(await tx.all("SELECT 1 FROM evidence")),
                 rejected=[row["code"] for row in await tx.all("SELECT code FROM rejected")],
                 reservations=len(await tx.all("SELECT 1 FROM reservation")),
-                deliveries=[
-                    (row["state"], row["code"]) for row in await tx.all("SELECT state, code FROM delivery")
-                ],
+                deliveries=[(row["state"], row["code"]) for row in await tx.all("SELECT state, code FROM delivery")],
                 private={name: await tx.get_private(name) for name in names},
             )
     finally:

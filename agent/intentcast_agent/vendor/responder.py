@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("intentcast.vendor")
 PROFILE_LIFE = 30 * 86_400
 MAX_WORK = 20  # bits of a stamp, about 3 s of a core: a stranger's demand may not ask for more
+_MAIL_LIFE = 2 * MAX_LIFE  # s without a word after which a session's mailbox is gone from its relays
 _OVER = "('declined', 'withdrawn', 'expired')"
 
 
@@ -98,8 +99,8 @@ class Responder:
             sql = f"SELECT key FROM session WHERE role = 'vendor' AND state NOT IN {_OVER} AND changed > ? "  # noqa: S608
             rows = await tx.all(sql + "ORDER BY changed DESC LIMIT ?", self.agent.now() - _MAIL_LIFE, MAX_KEYS)
             fresh = [Key(row["key"]) for row in rows if row["key"] not in proven][: MAX_KEYS - len(proven)]
-            rows = [await tx.one("SELECT key, seed FROM session WHERE key = ?", key) for key in fresh]
-            return [(tx.open("session", "seed", row["key"], row["seed"]), Key(row["key"])) for row in rows if row]
+            found = [await tx.one("SELECT key, seed FROM session WHERE key = ?", key) for key in fresh]
+            return [(tx.open("session", "seed", row["key"], row["seed"]), Key(row["key"])) for row in found if row]
 
     async def _on_mail(self, _relay: str, record: Record) -> None:
         await self.agent.take_in(record, self.side, b"")
