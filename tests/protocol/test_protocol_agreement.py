@@ -251,7 +251,7 @@ class TestContent:
         {"commitment": "soft"},
         {"termsAccepted": ...}, {"termsAccepted": DEFAULT.deal[0].wire() | {"text": bytes(32)}},
         {"termsAccepted": ROSTER["PDC-INTENT"].wire()}, {"demand": b"short"},
-    ], ids=lambda body: "-".join(body))  # fmt: skip
+    ], ids="-".join)  # fmt: skip
     def test_an_offer_that_is_ill_formed_or_on_other_terms_is_refused(self, body: dict[str, Any]) -> None:
         assert refusal(parts(offer={"body": body})) == MALFORMED
 
@@ -259,7 +259,7 @@ class TestContent:
         {"terms": ...}, {"terms": DEFAULT.wire() | {"deal": [ROSTER["PDC-INTENT"].wire()]}}, {"name": ""},
         {"replyTo": ...},
         {"constraints": [{"path": "a", "op": "gt", "value": "1"}]},
-    ], ids=lambda body: "-".join(body))  # fmt: skip
+    ], ids="-".join)  # fmt: skip
     def test_a_demand_that_is_ill_formed_or_had_other_terms_is_refused(self, body: dict[str, Any]) -> None:
         assert refusal(parts(demand={"body": body})) == MALFORMED
 
@@ -295,7 +295,8 @@ class TestTimes:
     """The records' claimed times, each at its last good moment and one second past it. PROTOCOL §8.7"""
 
     @pytest.mark.parametrize(("change", "code"), [
-        (lambda s: {"accept": {"created": NOW + 3_600 + s, "expires": NOW + 9_000}, "confirm": {"created": NOW + 4_000}},
+        (lambda s: {"accept": {"created": NOW + 3_600 + s, "expires": NOW + 9_000},
+                    "confirm": {"created": NOW + 4_000}},
          LATE),
         (lambda s: {"confirm": {"created": NOW + 2_000 + s}}, LATE),
         (lambda s: {"demand": {"expires": NOW + 21 - s}}, LATE),

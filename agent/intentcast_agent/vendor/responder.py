@@ -15,7 +15,7 @@ from intentcast_protocol.disclosure import read_disclosure
 from intentcast_protocol.errors import IntentcastError, InvalidMessage
 from intentcast_protocol.frames import Cursor
 from intentcast_protocol.identity import Key, public_key
-from intentcast_protocol.limits import MAX_KEYS
+from intentcast_protocol.limits import MAX_KEYS, MAX_LIFE
 from intentcast_protocol.negotiation import State, begin, permits
 from intentcast_protocol.offer import read_counter, read_offer
 from intentcast_protocol.record import Record, Verified, check_time, decode_record, sign, verify
