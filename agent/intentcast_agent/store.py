@@ -17,6 +17,10 @@ import aiosqlite
 
 from intentcast_agent.columns import ColumnSeal
 
+# What is erased is overwritten too, whatever SQLite was built with: an erased key must not be found in a free page.
+_PRAGMAS = (
+    "journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "busy_timeout = 5000", "secure_delete = ON",
+)  # fmt: skip
 Row = sqlite3.Row
 Value = bytes | str | int | None
 
@@ -113,7 +117,7 @@ async def open_store(path: Path, data_key: bytes) -> Store:
     db = await aiosqlite.connect(path, isolation_level=None)
     try:
         db.row_factory = sqlite3.Row
-        for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "busy_timeout = 5000"):
+        for pragma in _PRAGMAS:
             await db.execute(f"PRAGMA {pragma}")
         await _migrate(db, _steps())
     except BaseException:

@@ -46,6 +46,7 @@ def feed_view(feed: Feed) -> Json:
 
 
 def terms_of(offer: Offer | None, judgement: Judgement | None) -> Json:
+    """Return what a list shows of an offer: its total, its item, how it fits, and where it ranks."""
     if offer is None or judgement is None:
         return {"total": None, "currency": None, "fit": None, "why": None, "rank": (3, Decimal(0)), "item": None}
     total = money(offer.price.total, offer.price.currency)
@@ -62,6 +63,7 @@ def terms_of(offer: Offer | None, judgement: Judgement | None) -> Json:
 
 
 def details(offer: Offer, demand: Demand, body: Json) -> Json:
+    """Return each part of an offer's price, each finding on it, and all that its item states."""
     return {
         "price": [
             {"kind": part.kind, "name": part.name, "amount": money(part.amount, offer.price.currency)}

@@ -52,11 +52,15 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class Hello:
+    """An agent opens the conversation with the version it speaks."""
+
     version: int
 
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
+    """The relay answers with its version, what proofs of keys must name, and its order's epoch."""
+
     version: int
     nonce: bytes
     epoch: bytes
@@ -64,6 +68,8 @@ class Challenge:
 
 @dataclass(frozen=True, slots=True)
 class Auth:
+    """A proof that the connection holds a key; see `prove`. PROTOCOL §9.6"""
+
     req: int
     payload: bytes
     signature: bytes
@@ -71,6 +77,8 @@ class Auth:
 
 @dataclass(frozen=True, slots=True)
 class Publish:
+    """A record to store and pass on."""
+
     req: int
     record: Record
 
@@ -85,6 +93,8 @@ class Ack:
 
 @dataclass(frozen=True, slots=True)
 class Subscribe:
+    """A wish for public records, stored and new, or only stored with `once`."""
+
     req: int
     filter: Filter
     cursor: Cursor | None
@@ -118,6 +128,8 @@ class Closed:
 
 @dataclass(frozen=True, slots=True)
 class Count:
+    """A question how many listen for such a demand. PROTOCOL §9.8"""
+
     req: int
     category: str
     cells: tuple[str, ...]
@@ -147,6 +159,8 @@ class Mailbox:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
+    """A request, or with no number the conversation, that was refused; the code decides."""
+
     req: int | None
     code: str
     sentence: str

@@ -1,11 +1,12 @@
 """A table in one process: persons and vendors with real stores, a vendor in the test's own hand, one clock for all.
 
-Nothing here dials: what waits in an outbox is carried by hand, so that a test says what arrives, when and in which order.
+Nothing here dials: what waits in an outbox is carried by hand, so that a test says what arrives when, in which order.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ class Clock:
         return self.now
 
 
-@dataclass
+@dataclass(eq=False)
 class Party:
     """One home whose agent stays offline."""
 
@@ -128,8 +129,6 @@ class Person(Party):
         return found
 
     async def counter(self, session: bytes, total: str) -> Verified:
-        from decimal import Decimal
-
         async with self.store.transaction() as tx:
             dialogue = await self.dialogue(tx, session)
             price = (await desk.standing_offer(tx, dialogue)).price

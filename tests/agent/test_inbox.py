@@ -62,7 +62,8 @@ async def refusal(person: Any, envelope: Verified | Record) -> tuple[str, str]:
     assert (row["code"], row["claimed"]) == (opened.code, opened.claimed)
     after = [await person.count(name) for name in ("session", "message", "outbox", "reply_key", "evidence")]
     assert after == before, "a refusal leaves nothing else behind"
-    assert await person.take(envelope) is None, "and is final"
+    assert await person.take(envelope) in (None, opened), "and is final"
+    assert len(await person.rows("SELECT 1 FROM rejected WHERE id = ?", raw.id)) == 1
     return opened.code, opened.claimed
 
 

@@ -1,4 +1,4 @@
-"""How long a short command takes from the shell's view, with a warm file cache, against an interpreter that does nothing.
+"""How long short commands take from the shell's view, with a warm file cache, beside an interpreter that does nothing.
 
 Every command is run once before it counts, then all of them take turns. `demand list` is timed twice, as the process
 model has it: asked of the agent that runs, and, with none running, done by the command itself under the home's lock.

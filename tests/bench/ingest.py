@@ -28,7 +28,7 @@ from intentcast_protocol.sealing import seal
 from intentcast_protocol.testing import demand_body, seal_pair, seed
 from load import masked
 from nacl.bindings import crypto_core_ed25519_is_valid_point, crypto_sign_open
-from stand import ROOT, Json, Stand, conditions, free_port, fsync_milliseconds, part, run, stand
+from stand import Json, Stand, conditions, free_port, fsync_milliseconds, part, run, stand
 
 TARGET = 1.2  # of issue 3, for known and for fresh
 KEYS = 200
@@ -112,7 +112,8 @@ def raw_rate(records: Sequence[tuple[bytes, bytes]], *, points: bool) -> float:
 
 def blast(here: Stand, port: int, file: Path, window: int) -> Json:
     """Have the load generator send a file; return what it says."""
-    load = here.ready(here.launch("load", str(ROOT / "tests/bench/load.py"), "127.0.0.1", str(port), str(file), str(window)))  # fmt: skip
+    program = str(Path(__file__).with_name("load.py"))
+    load = here.ready(here.launch("load", program, "127.0.0.1", str(port), str(file), str(window)))
     out, _ = load.popen.communicate(b"go\n", timeout=LIMIT)
     here.stop(load)
     told: Json = json.loads(out)
@@ -123,7 +124,7 @@ def blast(here: Stand, port: int, file: Path, window: int) -> Json:
 
 def once(here: Stand, name: str, variant: Variant, port: int, options: argparse.Namespace) -> Json:
     """Run one variant against a relay with a new database; return rates and who used the cores."""
-    flat = [record for records in variant.records for record in records][: 2_000]
+    flat = [record for records in variant.records for record in records][:2_000]
     sample = [(record.signature + signed_bytes("record", record.payload), parse(record).author) for record in flat]
     relay = here.relay("relay", port)
     here.watch(relay, options.watch)

@@ -9,9 +9,9 @@ one bot and the stamp of work that drafts ask for by default.
 import argparse
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from functools import partial
 
 from intentcast_agent.agent import run_agent
 from intentcast_agent.api import Failed, NoAgent, ask
@@ -26,7 +26,7 @@ from intentcast_agent.vendor.inventory.stock import StockItem
 from intentcast_protocol.testing import CARS
 from stand import Json, Process, Stand, conditions, part, percentile, run, stand
 
-FIRST, ALL = 0.1, 2.0  # s; issue 3 asks for a first p50 and an all p99, with 50 bots
+FIRST, ALL, BOTS = 0.1, 2.0, 50  # s, s: the first offer's p50 and the last one's p99, with so many bots
 STOCK = 60  # cars a bot has
 WITHIN = 30  # s for all offers of one cast
 LIMIT = 900
@@ -137,8 +137,7 @@ async def cast(service: Service, bots: int, bits: int) -> tuple[float, float, st
     made = await service.demand_preview(DEMAND.format(category=CARS, bits=bits))
     first, began = 0.0, time.perf_counter()
     casting = asyncio.create_task(service.demand_cast(made["draft"]))
-    while not await known(service, made["draft"]):
-        await asyncio.sleep(0.002)
+    await until(partial(known, service, made["draft"]), 0.002)
     offers: list[Json] = []
     async for listed in service.watch(made["draft"], WITHIN):
         offers = [offer for offer in listed["offers"] if offer["total"] is not None]
@@ -162,44 +161,50 @@ async def known(service: Service, name: str) -> bool:
 async def clear(here: Stand, service: Service, name: str, dealers: list[str]) -> None:
     """Withdraw a demand and wait until every bot has heard of it, so that the next cast finds them idle."""
     await service.demand_withdraw(name)
-    for dealer in dealers:
-        await settled(lambda dealer=dealer: ask(home_of(here, dealer), "vendor_deals", {}))
-
-
-async def settled(deals: Callable[[], Any]) -> None:
-    """Wait until the newest deal of a bot is closed, but not for ever."""
     with suppress(TimeoutError, Failed, NoAgent):
-        async with asyncio.timeout(15):
-            while any(deal["state"] in ("offered", "asking") for deal in (await asyncio.to_thread(deals))["deals"]):
-                await asyncio.sleep(0.02)
+        async with asyncio.timeout(WITHIN):
+            for dealer in dealers:
+                await until(partial(idle, home_of(here, dealer)), 0.02)
+
+
+async def idle(home: Home) -> bool:
+    """Say whether a bot has no open session."""
+    deals = await asyncio.to_thread(ask, home, "vendor_deals", {})
+    return not any(deal["state"] in ("offered", "asking") for deal in deals["deals"])
+
+
+async def until(look: Callable[[], Awaitable[bool]], pause: float) -> None:
+    """Look again and again until something holds that no event tells of."""
+    while not await look():  # noqa: ASYNC110 (nothing to wait for)
+        await asyncio.sleep(pause)
 
 
 async def series(here: Stand, bots: int, bits: int, casts: int, relays: int) -> Json:
     """Cast so often, and return both figures; the first cast, on which everything is still cold, is told apart."""
-    firsts, alls = [], []
+    firsts, lasts, others, own = [], [], 0.0, 0.0
     async with market(here, bots, relays) as (service, names, processes):
-        before = 0.0
-        for at in range(casts + 1):
+        *cold, name = await cast(service, bots, bits)
+        await clear(here, service, name, names)
+        for _ in range(casts):
+            others, own = others - spend(processes), own - time.process_time()
             first, last, name = await cast(service, bots, bits)
+            others, own = others + spend(processes), own + time.process_time()
             firsts.append(first)
-            alls.append(last)
+            lasts.append(last)
             await clear(here, service, name, names)
-            before = before or spend(processes)
-            own = time.process_time() if not at else own
-        used, own = spend(processes) - before, time.process_time() - own
     return {
         "bots": bots,
         "admit": f"stamp:{bits}",
-        "first": times(firsts[1:]),
-        "all": times(alls[1:]),
-        "cold": [round(firsts[0], 3), round(alls[0], 3)],
-        "cpu_s_a_cast": {"relays_and_bots": round(used / casts, 3), "person": round(own / casts, 3)},
+        "first": times(firsts),
+        "all": times(lasts),
+        "cold": [round(seconds, 3) for seconds in cold],
+        "cpu_s_a_cast": {"relays_and_bots": round(others / casts, 3), "person": round(own / casts, 3)},
     }
 
 
 def times(samples: list[float]) -> Json:
-    """Return a figure in seconds with its 99th percentile, which of few samples is the largest."""
-    return {**part(samples), "p50": round(percentile(samples, 0.5), 3), "p99": round(percentile(samples, 0.99), 3)}
+    """Return a figure in seconds, whose value is its p50, with its p99, which of few samples is the largest."""
+    return {**part(samples), "p99": round(percentile(samples, 0.99), 3)}
 
 
 def measure(options: argparse.Namespace) -> Json:
@@ -211,12 +216,12 @@ def measure(options: argparse.Namespace) -> Json:
         one = asyncio.run(series(here, 1, 18, options.repeat, options.relays)) if not options.quick else None
     first, last = many["first"], many["all"]
     return {
-        "value": first["p50"],
+        "value": first["value"],
         "spread": first["spread"],
         "samples": first["samples"],
-        "unit": "seconds from cast to first offer, p50",
-        "target": {"first_p50": FIRST, "all_p99": ALL, "bots": 50},
-        "ok": first["p50"] < FIRST and last["p99"] < ALL and options.bots >= 50,
+        "unit": "seconds from cast to first offer, p50; not ok with fewer bots than the target's",
+        "target": {"first_p50": FIRST, "all_p99": ALL, "bots": BOTS},
+        "ok": first["value"] < FIRST and last["p99"] < ALL and options.bots >= BOTS,
         "parts": {"many": many, **({"stamped": one} if one else {})},
         "conditions": told,
     }

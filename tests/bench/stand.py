@@ -6,8 +6,10 @@ path of the machine is printed.
 
 import argparse
 import json
+import math
 import os
 import platform
+import re
 import select
 import shlex
 import signal
@@ -24,7 +26,6 @@ from pathlib import Path
 from typing import Any
 
 Json = dict[str, Any]
-ROOT = Path(__file__).resolve().parents[2]
 READY_WITHIN = 60  # s for a process to say that it is ready
 STOP_WITHIN = 15
 
@@ -142,8 +143,7 @@ def free_port() -> int:
 
 def percentile(samples: Sequence[float], share: float) -> float:
     """Return the smallest sample that `share` of all samples do not exceed."""
-    ranked = sorted(samples)
-    return ranked[max(0, -int(-share * len(ranked) // 1) - 1)]
+    return sorted(samples)[max(0, math.ceil(share * len(samples)) - 1)]
 
 
 def part(samples: Sequence[float], digits: int = 3) -> Json:
@@ -193,4 +193,10 @@ def run(
         parser.add_argument(f"--{option.replace('_', '-')}", **settings)
     options = parser.parse_args()
     result = {"name": name, **measure(options)}
-    print(json.dumps(result, indent=None if options.json else 2, ensure_ascii=False))
+    print(json.dumps(result, ensure_ascii=False) if options.json else readable(result))
+
+
+def readable(result: Json) -> str:
+    """Return a result as JSON for people: indented, but a list of numbers stays on its line."""
+    text = json.dumps(result, ensure_ascii=False, indent=2)
+    return re.sub(r"\[[^\[\]{}]*\]", lambda found: re.sub(r"\s+", " ", found[0]), text)

@@ -1,7 +1,7 @@
 """What goes wrong at the command line: a coded sentence, the right exit code, nothing lost, and never a traceback.
 
-That no traceback and no "fault in intentcast" is ever shown, and that --json failures are one object each, is checked by
-the stage for every verb these tests run.
+That no traceback and no "fault in intentcast" is ever shown, and that --json failures are one object each, is checked
+by the stage for every verb these tests run.
 """
 
 import contextlib

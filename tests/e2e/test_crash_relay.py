@@ -7,6 +7,7 @@ import asyncio
 import importlib.util
 import signal
 import socket
+import sqlite3
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -113,7 +114,7 @@ DEMANDS = 12
 
 @pytest.mark.parametrize("acknowledged", [1, 5, 9])
 async def test_relay_killed_among_many_publishes_loses_none(tmp_path: Path, acknowledged: int) -> None:
-    """Each of a dozen demands cast at once gets its one offer, though the relay is killed when some are acknowledged."""
+    """Each of a dozen demands cast at once gets its one offer, though the relay is killed once some are acked."""
     port = free_port()
     relay = {"role": "relay", "listen": f"127.0.0.1:{port}", "database": tmp_path / "relay.db"}
     plan = driver.Plan("vehicles/cars", (f"ws://127.0.0.1:{port}",))
@@ -175,8 +176,6 @@ async def test_demand_cast_while_its_relay_is_down_goes_out_when_it_is_up(tmp_pa
 
 
 async def _casts(database: Path) -> int:
-    import sqlite3
-
     reading = sqlite3.connect(f"file:{database}?mode=ro", uri=True)
     try:
         return int(reading.execute("SELECT count(*) FROM demand").fetchone()[0])

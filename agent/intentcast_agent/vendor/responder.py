@@ -300,7 +300,8 @@ class Responder:
         if row is None or item is None or dialogue.session.state is not State.SEEN:
             return
         demand = read_demand(verify(decode_record(row["demand_record"])))
-        found = self.stock.find(item["sku"], demand)
+        left = item["quantity"] > (await stockroom.reserved(tx)).get(item["sku"], 0)
+        found = self.stock.find(item["sku"], demand) if left else None
         quote = first_quote(self.policy, found, demand, now, answered=True) if found else Pass("sold")
         if found and isinstance(quote, Quote):
             await self._offer(tx, dialogue, found.item.item, quote, now)

@@ -1,0 +1,193 @@
+"""What never leaves, searched for in every byte that does. DESIGN §4.4, §4.6"""
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from intentcast_agent.person import desk
+from intentcast_protocol.encoding import decode
+from intentcast_protocol.record import Record, verify
+from intentcast_protocol.sealing import SealKey, unseal
+from intentcast_protocol.testing import CARS
+
+Table = Any  # the fixtures are conftest.py's
+RESERVE = "17123"
+PLACE = "52.0917"
+CONTACT = {"name": "Zacharias Canary", "email": "canary@mail.example"}
+# The two totals, and all that could be told of one to the other.
+PRICES = {"Nordwind": "17911.91", "Südwind": "17822.82"}
+DEMAND = f"""\
+name = "A small car"
+category = "{CARS}"
+max_price = "20000 EUR"
+near = {{ lat = {PLACE}, lon = 5.1204, radius_km = 50 }}
+expires = "7d"
+rounds = 5
+admit = ["stamp:4"]
+[private]
+reserve = "{RESERVE} EUR"
+"""
+
+
+def open_all(record: Record, keys: list[SealKey]) -> list[bytes]:
+    """Return the payload of a record and, if any of `keys` opens it, of the one inside."""
+    envelope = verify(record)
+    if envelope.type != "sealed":
+        return [record.payload]
+    (key,) = [key for key in keys if key.public == envelope.body["key"]]
+    return [record.payload, unseal(envelope, key).payload]
+
+
+def strings(value: Any) -> str:
+    """Return everything in a decoded payload as text, so that no encoding hides a canary."""
+    if isinstance(value, dict):
+        return "\n".join(strings(part) for pair in value.items() for part in pair)
+    if isinstance(value, list):
+        return "\n".join(map(strings, value))
+    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
+
+
+async def vendor_keys(vendor: Any) -> list[SealKey]:
+    """Return every key a vendor's home still holds that a person's message could be sealed to."""
+    async with vendor.store.reading() as tx:
+        rows = await tx.all("SELECT * FROM reply_key")
+        return [SealKey(row["public"], tx.open("reply_key", "secret", row["public"], row["secret"])) for row in rows]
+
+
+async def test_reserve_place_and_rival_offers_are_in_no_byte_that_leaves(table: Table) -> None:
+    """A whole session with a winner and a loser; every record that was published is opened and searched."""
+    person = await table.person()
+    async with person.store.transaction() as tx:
+        await tx.put_private("contact", CONTACT)
+    winner, loser = [await table.vendor(name, price=price) for name, price in PRICES.items()]
+    keys: dict[Any, dict[bytes, SealKey]] = {winner: {}, loser: {}}
+    published: list[Record] = []
+    to: dict[bytes, Any] = {}
+
+    async def exchange() -> None:
+        """Carry everything both ways until nobody has anything to say."""
+        moved = True
+        while moved:
+            moved = False
+            for vendor in (winner, loser):
+                keys[vendor] |= {key.public: key for key in await vendor_keys(vendor)}
+            for record in await person.sent():
+                moved = True
+                published.append(record)
+                envelope = verify(record)
+                if envelope.type == "demand":
+                    for vendor in (winner, loser):
+                        await vendor.hear(record)
+                elif envelope.type == "sealed":
+                    vendor = to[envelope.to]
+                    await vendor.take(record)
+            for vendor in (winner, loser):
+                for row in await vendor.rows("SELECT key FROM session"):
+                    to[row["key"]] = vendor
+                for record in await vendor.sent():
+                    if verify(record).type == "sealed":
+                        moved = True
+                        await person.take(record)
+
+    demand = await person.cast(DEMAND)
+    await exchange()
+    sessions = {vendor: key for key, vendor in to.items()}
+    await person.counter(sessions[winner], "17300.00")
+    await person.counter(sessions[loser], "17100.00")
+    await exchange()
+    await person.accept(sessions[winner])
+    await exchange()
+    assert await person.state(sessions[winner]) == "agreed"
+    table.clock.now += desk._CLOSE_WITHIN[1]
+    await person.agent.turn_clock(table.clock.now)
+    await exchange()
+    assert await person.state(sessions[loser]) == "declined"
+
+    opened: dict[Any, list[str]] = {winner: [], loser: [], None: []}
+    for record in published:
+        vendor = to.get(verify(record).to) if verify(record).type == "sealed" else None
+        for payload in open_all(record, list(keys[vendor].values()) if vendor else []):
+            opened[vendor].append(strings(decode(payload)))
+    assert demand.id in [record.id for record in published]
+    # The search itself can find: the winner did learn the contact, and each heard their own price talked of.
+    assert any(CONTACT["email"] in text for text in opened[winner])
+    assert any("17300.00" in text for text in opened[winner])
+    assert any("17100.00" in text for text in opened[loser])
+
+    everything = "\n".join(text for texts in opened.values() for text in texts)
+    for secret in (RESERVE, PLACE, "5.1204"):
+        assert secret not in everything
+    for vendor, rival, price in ((winner, "Südwind", "17822"), (loser, "Nordwind", "17911")):
+        heard = "\n".join(opened[vendor] + opened[None])
+        assert rival not in heard
+        assert price not in heard
+    assert "17100" not in "\n".join(opened[winner])
+    assert "17300" not in "\n".join(opened[loser])
+    for value in CONTACT.values():
+        assert value not in "\n".join(opened[loser] + opened[None])
+
+
+def on_disk(folder: Path) -> bytes:
+    """Return every byte of a home's database and its log."""
+    return b"".join(path.read_bytes() for path in sorted(folder.glob("agent.db*")))
+
+
+async def test_what_is_private_is_in_no_file_of_the_database_in_the_clear(table: Table) -> None:
+    person, vendor = await table.person(), await table.vendor("Nordwind")
+    async with person.store.transaction() as tx:
+        await tx.put_private("contact", CONTACT)
+    demand, (session,) = await table.offered(person, vendor, text=DEMAND)
+    async with person.store.reading() as tx:
+        row = await tx.one("SELECT * FROM demand")
+        assert row is not None
+        secrets = [tx.open("demand", name, demand.id, row[name]) for name in ("seed", "offer_secret")]
+    await person.counter(session, "17311.00")
+    for source, target in ((person, vendor), (vendor, person)):
+        await table.carry(source, target)
+    await person.accept(session)
+    for source, target in ((person, vendor), (vendor, person), (person, vendor)):
+        await table.carry(source, target)
+    assert (await person.count("agreement"), await vendor.count("agreement")) == (1, 1)
+
+    async with person.store.reading() as tx:
+        rows = await tx.all("SELECT * FROM reply_key")
+        secrets += [tx.open("reply_key", "secret", row["public"], row["secret"]) for row in rows]
+    async with vendor.store.reading() as tx:
+        rows = await tx.all("SELECT * FROM session")
+        secrets += [tx.open("session", "seed", row["key"], row["seed"]) for row in rows]
+        told = await tx.get_private(f"contact:{session.hex()}")
+    assert told == CONTACT
+    assert len(secrets) >= 4
+
+    mine, theirs = on_disk(person.home.database.parent), on_disk(vendor.home.database.parent)
+    assert demand.id in mine, "the search can find what is not private"
+    for canary in (RESERVE.encode(), b"17311.00", *(value.encode() for value in CONTACT.values()), *secrets):
+        assert canary not in mine
+    for canary in (*(value.encode() for value in CONTACT.values()), b"17311.00", *secrets):
+        assert canary not in theirs
+
+
+async def test_erased_keys_leave_no_trace_in_the_database_file(table: Table) -> None:
+    """Whoever gets the home and its data key later must not find what was erased, not even sealed."""
+    person = await table.person()
+    demand = await person.cast()
+    vendor = table.forger(demand)
+    await person.take(vendor.seal(vendor.offer()))
+    await person.counter(vendor.session, "17000.00")
+    cells = [row["offer_secret"] for row in await person.rows("SELECT offer_secret FROM demand")]
+    cells += [row["secret"] for row in await person.rows("SELECT secret FROM reply_key")]
+    (counter,) = vendor.open(await person.sent())
+    vendor.to_key = counter.body["reply"]
+    accept = await person.accept(vendor.session)
+    (sent,) = vendor.open(await person.sent())
+    vendor.to_key = sent.body["reply"]
+    await person.take(vendor.seal(vendor.say("confirm", {"accept": accept.id, "reply": vendor.replies[-1].public})))
+    assert await person.rows("SELECT public FROM reply_key WHERE public = ?", counter.body["reply"]) == []
+    assert await person.rows("SELECT offer_secret FROM demand") == [{"offer_secret": None}]
+
+    log = sqlite3.connect(person.home.database)
+    log.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    log.close()
+    file = on_disk(person.home.database.parent)
+    assert len(cells) == 2
+    assert not any(cell in file for cell in cells)
