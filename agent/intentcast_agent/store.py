@@ -113,6 +113,16 @@ class Store:
 
 async def open_store(path: Path, data_key: bytes) -> Store:
     """Open or create the database and bring its schema up to date; raises StoreNewer or sqlite3.Error."""
+    opening = asyncio.ensure_future(_open(path, data_key))
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        # The database's thread must not outlive the loop it answers to.
+        await (await opening).close()
+        raise
+
+
+async def _open(path: Path, data_key: bytes) -> Store:
     path.touch(mode=0o600)
     db = await aiosqlite.connect(path, isolation_level=None)
     try:

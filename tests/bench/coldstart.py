@@ -6,6 +6,8 @@ model has it: asked of the agent that runs, and, with none running, done by the 
 
 import argparse
 import os
+import resource
+import statistics
 import subprocess
 import sys
 import time
@@ -17,12 +19,18 @@ TARGET = 0.4  # s
 LIMIT = 300
 
 
-def once(command: tuple[str, ...], home: str) -> float:
-    """Return the seconds one run of a command takes; raises CalledProcessError when it fails."""
-    began = time.perf_counter()
+def once(command: tuple[str, ...], home: str) -> tuple[float, float]:
+    """Return the seconds one run of a command takes, and of the processor; raises CalledProcessError when it fails."""
+    used, began = spent(), time.perf_counter()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
                    env={**os.environ, "INTENTCAST_HOME": home}, timeout=60)  # fmt: skip
-    return time.perf_counter() - began
+    return time.perf_counter() - began, spent() - used
+
+
+def spent() -> float:
+    """Return the processor time of all commands so far, which a busy machine changes less than the clock's."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def settle(here: Stand, cli: str) -> tuple[str, str]:
@@ -48,16 +56,17 @@ def measure(options: argparse.Namespace) -> Json:
             "demand list, agent running": ((cli, "demand", "list"), served),
         }
         told = conditions(commands=list(commands), file_cache="warm")
-        samples: dict[str, list[float]] = {name: [] for name in commands}
+        samples: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
         for at in range(options.repeat + 1):
             for name, (command, home) in commands.items():
                 taken = once(command, home)
                 if at:
                     samples[name].append(taken)
-    parts: dict[str, Json] = {name: part(taken) for name, taken in samples.items()}
+    parts: dict[str, Json] = {name: part([one[0] for one in taken]) for name, taken in samples.items()}
     bare = parts["python -c pass"]["value"]
     for name, figure in parts.items():
-        figure |= {"times_bare_python": round(figure["value"] / bare, 1)}
+        cpu = statistics.median(one[1] for one in samples[name])
+        figure |= {"times_bare_python": round(figure["value"] / bare, 1), "cpu_s": round(cpu, 3)}
         if name != "python -c pass":
             figure |= {"ok": figure["value"] <= TARGET}
     worst = max((name for name in parts if name != "python -c pass"), key=lambda name: parts[name]["value"])

@@ -94,9 +94,8 @@ def settle(home: Home, relays: tuple[str, ...]) -> Keystore:
     return create(home.keystore, None)
 
 
-async def furnish(here: Stand, at: int, relays: tuple[str, ...]) -> str:
-    """Make the home of a vendor: keys, policy, stock; return its name."""
-    name = f"dealer-{at:02}"
+async def furnish(here: Stand, name: str, at: int, relays: tuple[str, ...]) -> None:
+    """Make the home of a vendor: keys, policy, stock."""
     home = home_of(here, name)
     with lock_home(home):
         keystore = settle(home, relays)
@@ -107,7 +106,6 @@ async def furnish(here: Stand, at: int, relays: tuple[str, ...]) -> str:
         async with store.transaction() as tx:
             await stockroom.load(tx, name, cars(at))
         await store.close()
-    return name
 
 
 def spend(processes: list[Process]) -> float:
@@ -120,7 +118,9 @@ async def market(here: Stand, bots: int, relays: int) -> AsyncIterator[tuple[Ser
     """Give a person's service, the names of so many bots that listen, and every process."""
     processes = [here.relay(f"relay-{bots}-{at}") for at in range(relays)]
     urls = tuple(str(process.said["url"]) for process in processes)
-    names = [await furnish(here, at, urls) for at in range(bots)]
+    names = [f"dealer-{at + 1}-of-{bots}" for at in range(bots)]
+    for at, name in enumerate(names):
+        await furnish(here, name, at, urls)
     serve = ("-m", "intentcast_agent", "vendor", "serve", "--announce")
     started = [here.launch(name, *serve, INTENTCAST_HOME=str(here.folder / name)) for name in names]
     processes += [here.ready(process) for process in started]

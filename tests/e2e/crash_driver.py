@@ -33,7 +33,7 @@ from intentcast_relay.config import Config
 from intentcast_relay.store.sqlite import SqliteStore
 
 KILLED = 137
-LONGEST_LIFE = 60  # s
+LONGEST_LIFE = 30  # s
 PATIENCE = (0.02, 0.05)
 RETRY = (0, 1, 1)
 CONTACT = {"name": "A. Person", "email": "person@mail.example", "postalCode": "3511 LX"}

@@ -115,7 +115,8 @@ ANSWERS = [
 SPICE = [b"", b"\x00", b"\x80", b"\x90", b"\xc0", b"\xc1", b"\xc3", b"\xff", b"\xdf\xff\xff\xff\xff", b"\xa1\x80",
          b"\xcb" + bytes(8), b"\xd6\xff" + bytes(4), b"\xc4\xff", b"\xd9\xff", b"\xcf" + b"\xff" * 8]  # fmt: skip
 VALUES: list[Any] = [
-    None, True, False, 0, 1, -1, 2**53 - 1, "", "x", "\u202e", "x" * 3_000, b"", bytes(32), bytes(64), [], [[]], [{}], {},
+    None, True, False, 0, 1, -1, 2**53 - 1, "", "x", "\u202e", "x" * 3_000, b"", bytes(32), bytes(64), [], [[]], [{}],
+    {},
     {"x": []}, [None] * 70, "EUR", "-0", "1e9", "demand", {"value": "5"}, -5,
 ]  # fmt: skip
 

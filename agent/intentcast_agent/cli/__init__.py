@@ -9,6 +9,8 @@ from importlib import import_module
 
 import click
 
+from intentcast_agent.interrupt import stopped
+
 EXIT_CODES = {
     0: "ok",
     1: "failure",
@@ -79,6 +81,9 @@ def main() -> None:
     except SystemExit:
         raise
     except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):
+            # It may have stopped an import half way, which then cannot be done again here.
+            stopped()
         # Whoever presses Ctrl-C twice still gets the sentence.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         from intentcast_agent.cli.failure import explain  # noqa: PLC0415 (needed only here)

@@ -138,7 +138,8 @@ def _confirmed(file: str, relays: tuple[str, ...], *, asks: bool, as_json: bool)
     if asks:
         for line in _previewed(made):
             click.echo(line)
-        click.confirm("Sign and cast this?", abort=True)
+        if not click.confirm("Sign and cast this?"):
+            raise fail(f"Nothing was signed. The draft is kept: intentcast demand cast {made['draft']}")
     return str(made["draft"])
 
 

@@ -8,6 +8,7 @@ import traceback
 import click
 
 from intentcast_agent.cli.table import json_text, plain
+from intentcast_agent.interrupt import SENTENCE
 
 # Codes whose detail tells what stands in the way; the long sentence before it would hide that.
 _SHORT = {"refused.session.not-now": "Not now", "refused.record.unknown": "Not found"}
@@ -33,7 +34,7 @@ def _read(error: BaseException) -> tuple[str, str, int]:
     from intentcast_agent.passphrase import PassphraseRefused  # noqa: PLC0415
 
     if isinstance(error, KeyboardInterrupt | click.Abort):
-        return "interrupted", "Stopped. Nothing is lost: what was signed is kept, and goes on when you come back.", 130
+        return "interrupted", SENTENCE, 130
     if isinstance(error, click.ClickException):
         return "usage", _usage(error), error.exit_code
     if isinstance(error, HomeError | Locked | PassphraseRefused):

@@ -9,7 +9,7 @@ from intentcast_protocol.record import Record, Verified
 from intentcast_protocol.sealing import seal
 
 from intentcast_agent import outbox
-from intentcast_agent.cli import main
+from intentcast_agent.__main__ import main
 
 
 def _seal_forged(inner: Record, **fields: object) -> Verified:
