@@ -333,12 +333,6 @@ CASES = {
     "something else": Case((), category="services/telecom/mobile-plans"),
 }  # fmt: skip
 
-KNOWN = {
-    "a price as a wish, and a want only dearer ones meet": (
-        "best_quote judges a wish about the price for the ten best items alone, so that cheaper ones are never reached"
-    ),
-}
-
 
 # The processes
 
@@ -469,10 +463,7 @@ def test_every_listing_is_loaded(market: Market) -> None:
     assert (market.loaded["errors"], market.loaded["unmapped"]) == ([], [])
 
 
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(name, marks=[pytest.mark.xfail(reason=KNOWN[name])] if name in KNOWN else []) for name in CASES],
-)
+@pytest.mark.parametrize("name", CASES)
 def test_a_demand_gets_the_answer_that_every_row_says(name: str, market: Market) -> None:
     case = CASES[name]
     expected = market.expected(name)

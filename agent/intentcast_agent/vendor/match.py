@@ -46,8 +46,12 @@ def about_item(demand: Demand) -> Demand:
 
     The others (of price, or of who offers) can be judged only once there is an offer; `quote` does so.
     """
-    wishes = tuple(wish for wish in demand.constraints if wish.path.startswith(f"{_ITEM}."))
-    return replace(demand, constraints=wishes)
+    return replace(demand, constraints=tuple(wish for wish in demand.constraints if is_about_item(wish)))
+
+
+def is_about_item(wish: Constraint) -> bool:
+    """Say whether an item alone can be judged by this wish."""
+    return wish.path.startswith(f"{_ITEM}.")
 
 
 class Stock:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
-from intentcast_protocol.constraint import Finding, Fit, Verdict
+from intentcast_protocol.constraint import Finding, Fit, Verdict, judge
 from intentcast_protocol.demand import Demand
 from intentcast_protocol.quantity import money, parse_money
 from intentcast_protocol.subscription import within
@@ -17,7 +17,7 @@ from intentcast_protocol.terms import Term
 from intentcast_protocol.vocabulary import Component, Price, visible, write_price
 
 from intentcast_agent.vendor.inventory.stock import StockItem
-from intentcast_agent.vendor.match import NOTHING, Match, Stock
+from intentcast_agent.vendor.match import NOTHING, Match, Stock, is_about_item
 from intentcast_agent.vendor.policy import Policy
 
 MAX_DEVIATIONS: Final = 32  # as many, and as long, as an offer may carry. PROTOCOL §6.4
@@ -79,8 +79,16 @@ def best_quote(
     `reserved` says how many of a SKU are spoken for.
     """
 
+    # What the item alone does not decide: a must-have about the price, or about who offers.
+    others = [wish for wish in demand.constraints if wish.strength == "must" and not is_about_item(wish)]
+
     def sellable(item: StockItem) -> bool:
-        return _misfit(policy, item, demand) is None and isinstance(_open(policy, item, demand), Price)
+        price = None if _misfit(policy, item, demand) else _open(policy, item, demand)
+        if not isinstance(price, Price):
+            return False
+        if not others or policy.answers_alternatives:
+            return True
+        return judge(others, _body(policy, item, price)).fit is not Fit.FAILS
 
     reason = _unserved(policy, demand, now)
     if reason:
