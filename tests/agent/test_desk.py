@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 from intentcast_agent.person import desk
+from intentcast_agent.service import Service
 from intentcast_protocol.agreement import verify_agreement
-from intentcast_protocol.errors import StateError
+from intentcast_protocol.errors import InvalidMessage, StateError
 from intentcast_protocol.limits import ACCEPT_GRACE
 from intentcast_protocol.record import parse, verify
 
@@ -306,6 +307,18 @@ async def test_contact_that_cannot_be_told_does_not_undo_the_agreement(table: Ta
     assert await person.state(first.session) == "agreed"
     assert await person.count("agreement") == 1
     assert [message.type for message in first.open(await person.sent())] == ["accept", "ack"]
+
+
+@pytest.mark.parametrize("contact", [{"name": "x" * 301}, {"name": "A\x1b[2J"}, {"birthDate": "1980-02-29"}])
+async def test_contact_that_could_not_be_told_is_not_kept(table: Table, contact: dict[str, str]) -> None:
+    person = await table.person()
+    service = Service(person.agent)
+    await service.contact_set(CONTACT)
+    with pytest.raises(InvalidMessage):
+        await service.contact_set(contact)
+    assert await service.contact_set({"email": ""}) == {
+        "contact": {name: value for name, value in CONTACT.items() if name != "email"}
+    }
 
 
 async def test_each_attribute_is_told_once(table: Table) -> None:

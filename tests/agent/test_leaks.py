@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from intentcast_agent.person import desk
+from intentcast_agent.vendor.responder import open_responder
 from intentcast_protocol.encoding import decode
 from intentcast_protocol.record import Record, verify
 from intentcast_protocol.sealing import SealKey, unseal
@@ -125,6 +126,37 @@ async def test_reserve_place_and_rival_offers_are_in_no_byte_that_leaves(table: 
     assert "17300" not in "\n".join(opened[loser])
     for value in CONTACT.values():
         assert value not in "\n".join(opened[loser] + opened[None])
+
+
+async def test_floor_and_ladder_are_in_no_byte_that_a_vendor_sends(table: Table) -> None:
+    """The person bids below the floor until no round is left; only prices the vendor chose to offer were heard."""
+    person = await table.person()
+    vendor = await table.vendor("Nordwind", policy="rounds = 3\n")
+    path = vendor.home.config.with_name("policy.toml")
+    path.write_text(
+        path.read_text().replace('"90%"', '"17171.71"').replace('["0%", "2%", "4%"]', '["0%", "1.1%", "3.3%", "90.9%"]')
+    )
+    vendor.agent.responder = await open_responder(vendor.agent)
+    vendor.side = vendor.responder.side
+    heard: list[Record] = []
+    demand = await person.cast()
+    (record,) = await person.sent()
+    await vendor.hear(record)
+    for bid in ("9000.00", "9100.00", None):
+        for sent in await vendor.sent():
+            heard.append(sent)
+            if verify(sent).type == "sealed":
+                await person.take(sent)
+        (row,) = await person.rows("SELECT key, state FROM session WHERE demand = ?", demand.id)
+        if bid and row["state"] == "offered":
+            await person.counter(row["key"], bid)
+            await table.carry(person, vendor)
+    said = [message for message in await person.messages() if message.author == vendor.responder.key]
+    text = "\n".join(strings(decode(one)) for one in [*(m.record.payload for m in said), *(r.payload for r in heard)])
+    assert [message.type for message in said] == ["offer", "offer", "offer"]
+    assert "17406.00" in text, "the search can find: this is the second step of the ladder, and was offered"
+    for secret in ("17171", "1.1%", "3.3%", "90.9", "floor", "ladder", "rounds"):
+        assert secret not in text
 
 
 def on_disk(folder: Path) -> bytes:
