@@ -78,11 +78,15 @@ class Link:
 
     async def subscribe(self, wanted: Filter, cursor: Cursor | None, *, once: bool = False) -> int:
         """Ask for public records, stored and (unless `once`) new; return the number they will bear in `feed`."""
-        return await self._start(Subscribe(self._number(), wanted, cursor, once))
+        req = self._number()
+        await self._send(Subscribe(req, wanted, cursor, once))
+        return req
 
-    async def read_mailbox(self, key: Key) -> int:
-        """Ask for the records waiting for a proven key, and those to come; return their number in `feed`."""
-        return await self._start(Mailbox(self._number(), "read", key))
+    async def read_mailbox(self, key: Key, mailboxes: dict[int, Key]) -> None:
+        """Ask for the records waiting for a proven key, and those to come; note their number in `feed` first."""
+        req = self._number()
+        mailboxes[req] = key
+        await self._send(Mailbox(req, "read", key))
 
     async def take(self, key: Key, ids: Iterable[bytes]) -> None:
         """Delete records from a mailbox."""
@@ -101,10 +105,6 @@ class Link:
     def _number(self) -> int:
         self._next += 1
         return self._next
-
-    async def _start(self, frame: Subscribe | Mailbox) -> int:
-        await self._send(frame)
-        return frame.req
 
     async def _send(self, frame: Request) -> None:
         try:

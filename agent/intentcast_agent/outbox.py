@@ -57,7 +57,7 @@ class Outbox:
         self._sealing = asyncio.Lock()
 
     async def due(self, lane: bytes, relay: str, now: int) -> list[Parcel]:
-        """Return what one relay should get now, in the order it was queued, sealing what is not sealed yet."""
+        """Return the next of what a relay should get now, in the order it was queued, sealing what is not sealed yet."""
         async with self._store.reading() as tx:
             rows = await tx.all(
                 "SELECT o.*, d.attempts FROM delivery d JOIN outbox o ON o.number = d.outbox "
@@ -67,12 +67,15 @@ class Outbox:
         parcels = []
         for row in rows:
             try:
-                record = await self._ready(row["number"], now)
+                record, stamped = await self._ready(row["number"], now)
             except IntentcastError as error:
                 # Such as a reply key nobody can seal to: the peer's fault, and no reason to hold up what comes after.
                 await self._give_up(row["number"], error.code)
             else:
                 parcels.append(Parcel(row["number"], decode_record(record), row["attempts"], row["made"]))
+                if stamped:
+                    # A stamp takes a second: what is ready leaves before the next one is made.
+                    break
         return parcels
 
     async def next_due(self, lane: bytes, relay: str) -> int | None:
@@ -119,8 +122,8 @@ class Outbox:
             sql = "UPDATE delivery SET state = 'failed', code = ? WHERE outbox = ? AND state = 'queued'"
             await tx.run(sql, code, number)
 
-    async def _ready(self, number: int, now: int) -> bytes:
-        """Return a row's record, sealed now if it is not or if its stamp or envelope has aged.
+    async def _ready(self, number: int, now: int) -> tuple[bytes, bool]:
+        """Return a row's record, sealed now if it is not or if its stamp or envelope has aged, and if a stamp was made.
 
         Raises IntentcastError when it can never be sealed: a key is erased, or the peer's is no key.
         """
@@ -131,13 +134,13 @@ class Outbox:
                     raise StateError("refused.record.unknown")
                 record = current["record"]
                 if record is not None and (current["message"] is None or not _aged(record, current["stamped"], now)):
-                    return bytes(record)
+                    return bytes(record), False
                 order = await _read_order(tx, current)
             envelope = await asyncio.to_thread(_seal, order, now)
             async with self._store.transaction() as tx:
                 sql = "UPDATE outbox SET record = ?, stamped = ? WHERE number = ?"
                 await tx.run(sql, envelope, int(order.bits > 0), order.outbox)
-            return envelope
+            return envelope, order.bits > 0
 
 
 def _aged(record: bytes, stamped: int, now: int) -> bool:

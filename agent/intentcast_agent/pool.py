@@ -104,7 +104,7 @@ class Courier:
         await link.prove(new)
         for _, key in new:
             self._proven.add(key)
-            self._mailboxes[await link.read_mailbox(key)] = key
+            await link.read_mailbox(key, self._mailboxes)
 
     async def _read(self, link: Link) -> None:
         while (pushed := await link.feed.get()) is not None:

@@ -40,7 +40,7 @@ async def waiting(url: str, seed: bytes, key: Any) -> int:
         link = await open_link(http, url)
         try:
             await link.prove([(seed, key)])
-            await link.read_mailbox(key)
+            await link.read_mailbox(key, {})
             count = 0
             while not isinstance(pushed := await asyncio.wait_for(link.feed.get(), 5), Live):
                 assert pushed is not None

@@ -8,6 +8,7 @@ import json
 import os
 import random
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -200,6 +201,12 @@ class Stage:
         self.write(f"{name}.tsv", HEADER + stock)
         vendor("vendor", "feed", "load", f"{name}.tsv")
         return vendor
+
+    def copy(self, party: Party, name: str) -> Party:
+        """Return another party whose home is a copy of one that no process uses now."""
+        copied = Party(self, name)
+        shutil.copytree(party.home, copied.home)
+        return copied
 
     def write(self, name: str, text: str) -> Path:
         """Put a file into the folder every verb runs in."""

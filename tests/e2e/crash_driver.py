@@ -30,6 +30,7 @@ from intentcast_agent.vendor.inventory.stock import StockItem
 from intentcast_protocol.agreement import verify_agreement
 from intentcast_relay import server
 from intentcast_relay.config import Config
+from intentcast_relay.store.contract import Changes
 from intentcast_relay.store.sqlite import SqliteStore
 
 KILLED = 137
@@ -186,48 +187,39 @@ async def live_relay(listen: str, database: Path) -> None:
 
 def die_at(effect: int, when: str) -> None:
     """End this process right before or right after its Nth commit that changes anything, in the thread that commits."""
-    passed = 0
+    passed = changes = 0
 
-    def commit(db: Any, changed: bool, finish: Callable[[], Any]) -> Any:
-        nonlocal passed
-        passed += changed
-        due = changed and passed == effect
+    def agent_commit(db: aiosqlite.Connection) -> None:
+        nonlocal passed, changes
+        passed += db.total_changes > changes
+        due, changes = db.total_changes > changes and passed == effect, db.total_changes
         if due and when == "before":
             os._exit(KILLED)
-        result = finish()
+        db._conn.commit()
         if due:
             os._exit(KILLED)
-        return result
 
-    before: dict[int, int] = {}
+    async def commit(self: aiosqlite.Connection) -> None:
+        await self._execute(agent_commit, self)
 
-    async def agent_commit(self: aiosqlite.Connection) -> None:
-        def finish() -> None:
-            changed = self._conn.total_changes > before.get(id(self), 0)
-            before[id(self)] = self._conn.total_changes
-            commit(self, changed, self._conn.commit)
-
-        await self._execute(finish)
-
+    # The relay commits between its `_apply` and the end of its `_write`.
     apply, write = SqliteStore._apply, SqliteStore._write
-    changes_made = False
 
-    def relay_apply(self: SqliteStore, changes: Any) -> None:
-        nonlocal changes_made
-        apply(self, changes)
-        changes_made = bool(changes.insert or changes.delete or changes.admit)
-        if changes_made and when == "before" and passed + 1 == effect:
+    def relay_apply(self: SqliteStore, work: Changes) -> None:
+        nonlocal passed, changes
+        apply(self, work)
+        changes = bool(work.insert or work.delete or work.admit)
+        passed += changes
+        if changes and when == "before" and passed == effect:
             os._exit(KILLED)
 
-    def relay_write(self: SqliteStore, *arguments: Any) -> Any:
-        nonlocal passed
-        changes = write(self, *arguments)
-        passed += changes_made
-        if changes_made and passed == effect:
+    def relay_write(self: SqliteStore, *arguments: Any) -> Changes:
+        done = write(self, *arguments)
+        if changes and passed == effect:
             os._exit(KILLED)
-        return changes
+        return done
 
-    aiosqlite.Connection.commit = agent_commit  # type: ignore[method-assign]
+    aiosqlite.Connection.commit = commit  # type: ignore[method-assign]
     SqliteStore._apply, SqliteStore._write = relay_apply, relay_write  # type: ignore[method-assign]
 
 

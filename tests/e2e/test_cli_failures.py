@@ -6,15 +6,19 @@ by the stage for every verb these tests run.
 
 import contextlib
 import json
+import os
+import pty
+import select
 import signal
 import sqlite3
+import subprocess
+import sys
 import unicodedata
 import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
 
-import pytest
 from intentcast_agent.home import find_home, lock_home
 
 GOLF = "AL-1\t2018 Volkswagen Golf Variant\t16000 EUR\t916\tVolkswagen\tGolf\t2018\t64000 km\tstation_wagon\n"
@@ -48,6 +52,7 @@ def test_cli_usage_is_told_by_name_and_exits_2(stage: Any) -> None:
 
 def test_cli_draft_that_cannot_be_a_demand_exits_2_and_names_the_key(stage: Any, want: str) -> None:
     person = stage.person("person", "north")
+    person.serve()
     for broken, named in (
         (want.replace("max_price", "max_prize"), "max_price"),
         (want.replace("18500 EUR", "cheap"), "max_price"),
@@ -75,6 +80,7 @@ def test_cli_signs_no_unseen_file_unless_told_to(stage: Any, want: str) -> None:
 
 def test_cli_what_is_not_there_exits_3(stage: Any) -> None:
     nobody = stage.person("nobody")
+    nobody.serve()
     for words in (
         ("demand", "view", "d9"),
         ("demand", "cast", "d9"),
@@ -215,6 +221,7 @@ def test_cli_shows_hostile_offers_harmless(stage: Any, want: str, until: Any) ->
     db.close()
     vendor.serve("vendor")
     person = stage.person("person", "north")
+    person.serve()
     stage.write("want.toml", want)
     person("demand", "cast", "want.toml", "--yes")
     offer = until(lambda: person.json("offer", "list", "d1")["offers"])[0]["name"]
@@ -238,14 +245,44 @@ def _commands(char: str) -> bool:
     return char != "\n" and (unicodedata.category(char)[0] == "C" or unicodedata.category(char) in ("Zl", "Zp"))
 
 
-@pytest.mark.parametrize("damage", ["keystore", "database", "settings"])
-def test_cli_damaged_home_is_told_without_a_traceback(stage: Any, damage: str) -> None:
+def test_cli_damaged_home_is_told_without_a_traceback(stage: Any) -> None:
+    whole = stage.person("person", "north")
+    whole("contact", "set", "name=A. Person")
+    for name in ("keystore", "agent.db", "config.toml"):
+        damaged = stage.copy(whole, f"damaged-{name}")
+        (damaged.home / name).write_bytes(b"\x00damaged" * 600)
+        assert damaged.json("contact", "view", code=1)["error"]["message"]
+        assert not all(check["ok"] for check in damaged.json("doctor", code=1)["checks"])
+
+
+def test_cli_asks_before_it_signs_and_for_a_passphrase_once(stage: Any, want: str) -> None:
+    stage.relay("north")
+    stage.write("pass", "correct horse\n").chmod(0o600)
     person = stage.person("person", "north")
-    person("contact", "set", "name=A. Person")
-    path: Path = person.home / {"keystore": "keystore", "database": "agent.db", "settings": "config.toml"}[damage]
-    for rest in person.home.glob("agent.db-*"):
-        rest.unlink()
-    path.write_bytes(b"\x00damaged" * 600)
-    assert person.json("contact", "view", code=1)["error"]["message"]
-    report = person.json("doctor", code=1)
-    assert not all(check["ok"] for check in report["checks"])
+    person("init", "--passphrase-file", "pass")
+    stage.write("want.toml", want)
+    words = ("demand", "cast", "want.toml", "--wait", "0.5")
+    code, said = _type(person, words, [("Passphrase:", "correct horse\n"), ("[y/N]:", "n\n")])
+    assert (code, "Nothing was signed" in said) == (1, True), said
+    code, said = _type(person, words, [("Passphrase:", "correct horse\n"), ("[y/N]:", "y\n")])
+    assert (code, "d2 is cast" in said) == (0, True), said
+    assert said.count("Passphrase:") == 1
+    assert "correct horse" not in said
+
+
+def _type(person: Any, words: tuple[str, ...], answers: list[tuple[str, str]]) -> tuple[int, str]:
+    """Run a verb on a terminal and answer its questions; returns its exit code and all that was shown."""
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "intentcast_agent", *words]
+    process = subprocess.Popen(
+        command, cwd=person.stage.folder, env=person.env, stdin=theirs, stdout=theirs, stderr=theirs, close_fds=True
+    )
+    os.close(theirs)
+    said = ""
+    with contextlib.suppress(OSError):  # the terminal is gone when the last one who has it ends
+        while select.select([ours], [], [], 60)[0] and (more := os.read(ours, 4096)):
+            said += more.decode("utf-8", "replace")
+            if answers and said.rstrip().endswith(answers[0][0]):
+                os.write(ours, answers.pop(0)[1].encode())
+    os.close(ours)
+    return process.wait(60), said

@@ -18,6 +18,7 @@ _READS_MAIL = frozenset({
     "agreement_list", "deal_answer", "deal_counter", "demand_view", "demand_withdraw", "offer_compare", "offer_decline",
     "offer_list", "offer_view",
 })  # fmt: skip
+_OPENED = "intentcast.keystore"
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -82,7 +83,11 @@ def _call(verb: str, on_event: Callable[[Any], None] | None, args: dict[str, Any
         return ask(place, verb, args, on_event)
     except NoAgent:
         with lock_home(place):
-            return _here(place, unlock(place, passphrase_file), verb, args, on_event)
+            # One verb may call several times; whoever types a passphrase types it once.
+            opened = context.meta if context else {}
+            if _OPENED not in opened:
+                opened[_OPENED] = unlock(place, passphrase_file)
+            return _here(place, opened[_OPENED], verb, args, on_event)
     except ConnectionError as error:
         raise fail("The agent stopped before it answered. Ask again.", "unreachable", 5) from error
 

@@ -50,7 +50,12 @@ def draft(words: tuple[str, ...], template: bool, output: Path | None, as_json: 
 @json_option
 def preview(file: str, relays: tuple[str, ...], as_json: bool, passphrase_file: Path | None) -> None:
     """Show what each audience would get. Casting the preview signs exactly these bytes; --json prints them."""
-    show(_prepare(file, relays), as_json, _previewed)
+    show(_prepare(file, relays), as_json, _prepared)
+
+
+def _prepared(result: dict[str, Any]) -> Iterable[str]:
+    yield from _previewed(result)
+    yield f"Next: intentcast demand cast {result['draft']}"
 
 
 def _prepare(file: str, relays: tuple[str, ...]) -> dict[str, Any]:
@@ -84,7 +89,6 @@ def _previewed(result: dict[str, Any]) -> Iterable[str]:
     yield ""
     for relay, heard in result["listeners"].items():
         yield f"{relay}: {_listeners(heard)}"
-    yield f"Next: intentcast demand cast {result['draft']}"
 
 
 def _listeners(heard: dict[str, int | None] | None) -> str:
