@@ -57,7 +57,7 @@ class Outbox:
         self._sealing = asyncio.Lock()
 
     async def due(self, lane: bytes, relay: str, now: int) -> list[Parcel]:
-        """Return the next of what a relay should get now, in the order it was queued, sealing what is not sealed yet."""
+        """Return the next of what a relay should get now, in the order queued, sealing what is not sealed yet."""
         async with self._store.reading() as tx:
             rows = await tx.all(
                 "SELECT o.*, d.attempts FROM delivery d JOIN outbox o ON o.number = d.outbox "
