@@ -56,13 +56,18 @@ class Courier:
     _mailboxes: dict[int, Key] = field(default_factory=dict)
     _proven: set[Key] = field(default_factory=set)
     _public: int | None = None
+    _over: bool = False
 
     def poke(self) -> None:
         """Say that there may be something to deliver, or a new key to prove."""
         self._poke.set()
 
+    def stop(self) -> None:
+        """Let the visit that is cancelled next be the last: a task group that fails at that moment loses the cancel."""
+        self._over = True
+
     async def run(self) -> None:
-        """Stay connected until cancelled."""
+        """Stay connected until stopped and cancelled."""
         failures = 0
         while True:
             began = time.monotonic()
@@ -75,6 +80,8 @@ class Courier:
             finally:
                 self.connected = False
                 self.ready.clear()
+            if self._over:
+                return
             failures = 0 if time.monotonic() - began > _STEADY else failures + 1
             pause = _PATIENCE[min(failures, len(_PATIENCE)) - 1] if failures else _PATIENCE[0]
             await asyncio.sleep(pause * (0.75 + random.random() / 2))
@@ -178,8 +185,10 @@ class Pool:
 
     async def close_lane(self, name: bytes) -> None:
         """Let a lane's couriers go."""
-        tasks = [self._couriers.pop(at)[1] for at in list(self._couriers) if at[0] == name]
-        for task in tasks:
+        leaving = [self._couriers.pop(at) for at in list(self._couriers) if at[0] == name]
+        tasks = [task for _, task in leaving]
+        for courier, task in leaving:
+            courier.stop()
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 

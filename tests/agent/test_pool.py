@@ -15,7 +15,7 @@ from intentcast_agent import agent as agent_room
 from intentcast_agent import link as link_room
 from intentcast_agent import pool as pool_room
 from intentcast_agent.link import LinkDown, open_link
-from intentcast_agent.pool import Courier, Lane
+from intentcast_agent.pool import Courier, Lane, Pool
 from intentcast_protocol.frames import Challenge, Cursor, Live, encode_frame
 from intentcast_protocol.record import Record
 from intentcast_relay.config import Config
@@ -254,3 +254,26 @@ async def test_each_demand_has_a_connection_of_its_own(table: Table, tmp_path: P
         proven = sorted(sorted(peer._core.keys) for peer in relay._peers)
         assert proven == sorted([demand.author] for demand in demands)
         await person.agent.stop()
+
+
+async def test_pool_closes_though_a_visit_turns_its_cancel_into_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A task group that fails at the moment it is cancelled reports the failure alone (Python 3.11, 3.12)."""
+    visiting = asyncio.Event()
+
+    async def visit(_courier: Courier) -> None:
+        visiting.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError as error:
+            raise LinkDown("the connection ended") from error
+
+    async def nothing(*_: Any) -> Any:
+        return []
+
+    monkeypatch.setattr(Courier, "_visit", visit)
+    async with aiohttp.ClientSession() as http:
+        outbox: Any = None
+        pool = Pool(http, outbox)
+        pool.open_lane(Lane(b"", nothing, nothing), ("ws://127.0.0.1:1",))
+        await asyncio.wait_for(visiting.wait(), 5)
+        await asyncio.wait_for(pool.close(), 5)

@@ -125,6 +125,20 @@ class TestDemand:
             read_demand(demand(**change))
         assert refused.value.code == "invalid.demand.malformed"
 
+    def test_each_bound_is_itself_allowed(self) -> None:
+        read = read_demand(demand(
+            name="x" * 200, description="x" * 2_000, admit=["x" * 32], negotiation={"maxRounds": MAX_ROUNDS},
+            priceSpecification={"maxPrice": "0.00", "priceCurrency": "EUR"}, constraints=[],
+            itemOffered={"category": CARS, "isSimilarTo": {"model": "x" * 200, "colour": "y"}},
+        ))  # fmt: skip
+        assert (len(read.name), read.admit, read.max_rounds) == (200, ("x" * 32,), MAX_ROUNDS)
+        assert read.budget is not None
+        assert read.budget.amount == 0
+        assert len(read.judge({}).findings) == 2
+
+    def test_no_rounds_are_the_default(self) -> None:
+        assert read_demand(demand(negotiation={})).max_rounds == 0
+
     def test_unknown_field_is_kept(self) -> None:
         assert read_demand(demand(later={"x": [1]})).name == demand_body()["name"]
         assert demand(later={"x": [1]}).body["later"] == {"x": [1]}
@@ -185,6 +199,14 @@ class TestOffer:
         with pytest.raises(InvalidMessage) as refused:
             offered(priceSpecification=price_body() | {"price": "17899.00"})
         assert refused.value.code == "invalid.offer.total"
+
+    def test_each_bound_is_itself_allowed(self) -> None:
+        offer = offered(
+            deviations=["x" * 300] * 32, offeredBy={"name": "x" * 100, "jurisdiction": "y" * 100}
+        )  # fmt: skip
+        assert (len(offer.deviations), len(offer.seller.name), offer.seller.jurisdiction) == (32, 100, "y" * 100)
+        with pytest.raises(InvalidMessage):
+            offered(offeredBy={"name": "x", "jurisdiction": "y" * 101})
 
     def test_an_offer_may_leave_out_what_is_optional(self) -> None:
         offer = offered(deviations=..., offeredBy={"name": "x"})
@@ -363,6 +385,7 @@ class TestProfile:
         )
         bare = read_profile(self.profile(domain=..., jurisdiction=..., areaServed=...))
         assert (bare.seller.domain, bare.area) == (None, Area())
+        assert len(read_profile(self.profile(categories=[CARS] * 64)).categories) == 64
 
     @pytest.mark.parametrize("change", [
         {"name": ...}, {"name": ""}, {"name": "a\x1b"}, {"domain": "A.example"}, {"jurisdiction": 5},

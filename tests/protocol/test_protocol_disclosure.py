@@ -78,6 +78,10 @@ class TestBody:
         assert read_disclosure(body) == ADDRESS
         assert body["purpose"] in PURPOSES
 
+    def test_every_listed_attribute_can_be_told_at_once_and_at_full_length(self) -> None:
+        attributes = dict.fromkeys(STAGES, "x" * 300)
+        assert read_disclosure(disclosure(at(State.AGREED), attributes)) == attributes
+
     def test_one_attribute_too_many_stops_all(self) -> None:
         with pytest.raises(Refused):
             disclosure(at(State.AGREED), ADDRESS | {"reserve": "17000.00"})
