@@ -130,7 +130,10 @@ class Relay:
         if self._stopping or len(self._peers) >= self.config.limits.connections:
             return web.Response(status=503, text="The relay takes no more connections for now.\n")
         socket = web.WebSocketResponse(compress=False, max_msg_size=MAX_FRAME + 1, heartbeat=_HEARTBEAT, timeout=2.0)
-        writer = await socket.prepare(request)
+        try:
+            writer = await socket.prepare(request)
+        except ConnectionError:
+            return web.Response()  # to nobody: they hung up in the handshake, which is no error of ours to log
         core = Connection(os.urandom(32), self._store.epoch, self._hosts, self.config.limits.subscriptions)
         transport = request.transport
         if not isinstance(transport, asyncio.Transport):

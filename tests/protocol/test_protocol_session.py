@@ -334,6 +334,12 @@ class TestOpening:
     def test_once_accepted_a_question_need_not_repeat_the_terms(self) -> None:
         assert applied(session(), message("vendor", "question", {"termsAccepted": ...})).problem is None
 
+    def test_a_person_has_no_terms_to_accept(self) -> None:
+        sent = message("person", "question", {"termsAccepted": ...}, seq=1, prev=None)
+        outcome = applied(BEGUN, sent)
+        assert outcome.problem is None
+        assert not outcome.session.terms_accepted
+
     def test_an_offer_without_effect_accepts_nothing(self) -> None:
         """What has no effect has none: the next question must accept the terms itself."""
         wrong = message("vendor", "offer", {"priceSpecification": None}, seq=1, prev=None)
