@@ -1,6 +1,7 @@
 """A relay over real sockets: what an agent sees. PROTOCOL §9, §10, §11"""
 
 import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -472,6 +473,20 @@ async def test_health_and_readiness_are_told_apart(relay: Relay) -> None:
 
 
 # Starting and stopping
+
+
+async def test_a_hang_up_in_the_handshake_is_not_logged(relay: Relay, caplog: pytest.LogCaptureFixture) -> None:
+    host, port = relay.config.address
+    ask = "GET / HTTP/1.1\r\nHost: relay.example\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    key = "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    for _ in range(20):
+        _, writer = await asyncio.open_connection(host, port)
+        writer.write((ask + key).encode())
+        await writer.drain()
+        writer.transport.abort()
+    async with aiohttp.ClientSession() as session, session.get(http(relay, "/healthz")) as answer:
+        assert answer.status == 200
+    assert [entry for entry in caplog.records if entry.levelno >= logging.WARNING] == []
 
 
 async def test_a_stopping_relay_says_where_to_resume(
