@@ -4,6 +4,7 @@ Pure. The exact place never enters a body: a circle becomes coarse cells here. P
 """
 
 import difflib
+import json
 import re
 import tomllib
 from dataclasses import dataclass, field
@@ -11,10 +12,11 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from intentcast_protocol.area import circle
-from intentcast_protocol.limits import MAX_LIFE
+from intentcast_protocol.limits import MAX_LIFE, MAX_STAMP
 from intentcast_protocol.quantity import minor_digits, money
 from intentcast_protocol.terms import DEFAULT
 
+_FARTHEST = 5_000  # km; whoever means farther leaves near out
 _LIFE = {"m": 60, "h": 3_600, "d": 86_400}
 _KEYS = frozenset({
     "name", "description", "category", "type", "max_price", "per", "countries", "cells", "near", "expires", "rounds",
@@ -97,11 +99,22 @@ def read_template(text: str) -> Draft:
     ]
     body["negotiation"] = {"maxRounds": data.get("rounds", 5)}
     body["terms"] = DEFAULT.wire()
-    body["admit"] = list(data.get("admit", ["stamp:18"]))
+    body["admit"] = _admit(data.get("admit", ["stamp:18"]))
     relays = data.get("relays", [])
     if not isinstance(relays, list) or not all(isinstance(relay, str) for relay in relays):
         raise DraftError("relays is a list of addresses.")
     return Draft(body, read_life(data.get("expires", "7d")), tuple(relays), _private(data))
+
+
+def _admit(rungs: Any) -> list[str]:
+    # Here and not at the top: it brings the cryptography, which writing a draft has no use for.
+    from intentcast_protocol.demand import stamp_bits  # noqa: PLC0415
+
+    if not isinstance(rungs, list) or not all(isinstance(rung, str) for rung in rungs):
+        raise DraftError('admit is a list, e.g. ["stamp:18"].')
+    if stamp_bits(rungs) is None:
+        raise DraftError(f"admit lists no stamp:0 to stamp:{MAX_STAMP}, so that no vendor could answer.")
+    return rungs
 
 
 def _text(data: dict[str, Any], key: str, default: str | None = None) -> str:
@@ -123,9 +136,13 @@ def _area(data: dict[str, Any]) -> dict[str, Any]:
     if "near" in data:
         near = data["near"]
         try:
-            cells = circle(float(near["lat"]), float(near["lon"]), float(near["radius_km"]))
+            lat, lon, radius = (float(near[name]) for name in ("lat", "lon", "radius_km"))
         except (KeyError, TypeError, ValueError) as error:
             raise DraftError("near has lat, lon and radius_km, all numbers.") from error
+        # A comparison with nan is false, so that it is refused here too.
+        if not (-90 <= lat <= 90 and -180 <= lon <= 180 and 0 < radius <= _FARTHEST):
+            raise DraftError(f"near: lat is -90 to 90, lon -180 to 180, radius_km up to {_FARTHEST}.")
+        cells = circle(lat, lon, radius)
         area["cells"] = list(cells)
     elif "cells" in data:
         area["cells"] = data["cells"]
@@ -245,4 +262,4 @@ def _plain(digits: str, thousands: str) -> str:
 
 
 def _quote(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return json.dumps(" ".join(text.split()), ensure_ascii=False)
