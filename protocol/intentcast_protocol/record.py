@@ -134,9 +134,9 @@ def parse(record: Record) -> Envelope:
 
 
 def _check_fields(payload: Mapping[str, Any]) -> None:
-    for name, kind in _REQUIRED.items():
-        if type(payload.get(name)) is not kind:
-            raise InvalidMessage("invalid.record.malformed", f"{name} is missing or of the wrong type")
+    if not _REQUIRED.keys() <= payload.keys():
+        missing = min(_REQUIRED.keys() - payload.keys())
+        raise InvalidMessage("invalid.record.malformed", f"{missing} is missing")
     for name, value in payload.items():
         if type(value) is not _FIELDS.get(name):
             raise InvalidMessage("invalid.record.malformed", f"{name[:40]} is unknown or of the wrong type")
