@@ -1,26 +1,37 @@
 """The agreement: the signed records from demand to confirm as one bundle that proves itself.
 
-    bundle = {records: [demand, offer, accept, confirm], attestations: [record, …], type: "agreement", v: 1}
+    bundle = {records: [demand, offer, accept, confirm], attestations: [attestation, …], type: "agreement", v: 1}
 
 Nothing else is needed to check it: no network, no account, no clock. The times in it are the parties' own claims, so
 they are compared with each other and never with today. PROTOCOL §8.6
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
+from intentcast_protocol.attestation import Attestation, read_attestation
 from intentcast_protocol.constraint import Judgement
 from intentcast_protocol.demand import Demand, read_demand
 from intentcast_protocol.encoding import decode, encode
-from intentcast_protocol.errors import IntentcastError, InvalidMessage, Refused
-from intentcast_protocol.identity import Id
-from intentcast_protocol.limits import ACCEPT_LIFE, MAX_BUNDLE, MAX_SKEW
+from intentcast_protocol.errors import IntentcastError, InvalidMessage
+from intentcast_protocol.identity import Id, Key
+from intentcast_protocol.limits import ACCEPT_LIFE, MAX_ATTESTATIONS, MAX_BUNDLE, MAX_SKEW
 from intentcast_protocol.offer import Offer, read_offer
 from intentcast_protocol.record import VERSION, Record, Verified, from_wire, verify
 from intentcast_protocol.terms import Term, check_acceptance
 
-_CODE = "invalid.agreement.malformed"
+_CODE: Final = "invalid.agreement.malformed"
+_MISMATCH: Final = "invalid.agreement.mismatch"
 _PARTS: Final = ("demand", "offer", "accept", "confirm")
+
+
+class Witness(NamedTuple):
+    """A relay that saw the offer's domain name the vendor's key, at a time it claims (s)."""
+
+    relay: Key
+    url: str
+    seen: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,23 +45,26 @@ class Agreement:
     confirmed: int
     terms: Term
     judgement: Judgement
-    witnesses: tuple[bytes, ...] = ()
+    witnesses: tuple[Witness, ...] = ()
 
 
-def bundle(demand: Record, offer: Record, accept: Record, confirm: Record) -> bytes:
-    """Put an agreement's records together, byte for byte as signed. PROTOCOL §8.6"""
+def bundle(
+    demand: Record, offer: Record, accept: Record, confirm: Record, attestations: Iterable[Attestation] = ()
+) -> bytes:
+    """Put an agreement's records together, byte for byte as signed, and what relays attest. PROTOCOL §8.6"""
     records = [part.wire() for part in (demand, offer, accept, confirm)]
-    return encode({"v": VERSION, "type": "agreement", "records": records, "attestations": []})
+    attested = [one.wire() for one in sorted(attestations, key=lambda one: one.relay)]
+    return encode({"v": VERSION, "type": "agreement", "records": records, "attestations": attested})
 
 
 def verify_agreement(data: bytes) -> Agreement:
     """Prove an agreement from its bytes alone.
 
     Checks every signature, that the four records name each other and the same two parties, that each came before the
-    moment it had to, that the total adds up and that the vendor accepted the person's terms. Raises InvalidMessage
-    with the first thing that is wrong. PROTOCOL §8.7
+    moment it had to, that the total adds up, that the vendor accepted the person's terms, and that each attestation
+    is about this vendor, domain and time. Raises InvalidMessage with the first thing that is wrong. PROTOCOL §8.7
     """
-    demand, offer, accept, confirm = _records(data)
+    (demand, offer, accept, confirm), attestations = _parts(data)
     try:
         wanted, offered = read_demand(demand), read_offer(offer)
         terms = check_acceptance(wanted.terms, offer.body.get("termsAccepted"))
@@ -69,12 +83,12 @@ def verify_agreement(data: bytes) -> Agreement:
         and demand.author != offer.author
     )
     if not names_each_other or not same_parties:
-        raise InvalidMessage("invalid.agreement.mismatch")
+        raise InvalidMessage(_MISMATCH)
     # Each side numbers its own messages, so an older message cannot be presented as the newer one.
     if (offer.seq or 0) >= (confirm.seq or 0):
-        raise InvalidMessage("invalid.agreement.mismatch", "the confirm is numbered before the offer")
+        raise InvalidMessage(_MISMATCH, "the confirm is numbered before the offer")
     if not offered.firm:
-        raise InvalidMessage("invalid.agreement.mismatch", "the offer was indicative")
+        raise InvalidMessage(_MISMATCH, "the offer was indicative")
     _check_times(demand, offer, accept, confirm)
     return Agreement(
         id=confirm.id,
@@ -84,17 +98,18 @@ def verify_agreement(data: bytes) -> Agreement:
         confirmed=confirm.created,
         terms=terms,
         judgement=wanted.judge(offer.body),
+        witnesses=_witnesses(attestations, offered, accept),
     )
 
 
-def _records(data: bytes) -> list[Verified]:
+def _parts(data: bytes) -> tuple[list[Verified], list[object]]:
     try:
         value = decode(data, max_size=MAX_BUNDLE)
     except InvalidMessage as error:
         raise InvalidMessage(_CODE, str(error)) from error
     if not isinstance(value, dict) or value.keys() != {"v", "type", "records", "attestations"}:
         raise InvalidMessage(_CODE, "not a bundle")
-    parts = value["records"]
+    parts, attestations = value["records"], value["attestations"]
     if (
         type(value["v"]) is not int  # True equals 1, and would be a second form of the same bundle
         or value["v"] != VERSION
@@ -103,12 +118,30 @@ def _records(data: bytes) -> list[Verified]:
         or len(parts) != len(_PARTS)
     ):
         raise InvalidMessage(_CODE, "not a bundle of this version")
-    if value["attestations"] != []:
-        raise Refused("refused.feature.later", "attestations")
+    if not isinstance(attestations, list) or len(attestations) > MAX_ATTESTATIONS:
+        raise InvalidMessage(_CODE, f"attestations are at most {MAX_ATTESTATIONS}")
     records = [verify(from_wire(part)) for part in parts]
     if tuple(record.type for record in records) != _PARTS:
         raise InvalidMessage(_CODE, f"the records are {', '.join(_PARTS)}, in this order")
-    return records
+    return records, attestations
+
+
+def _witnesses(attestations: list[object], offer: Offer, accept: Verified) -> tuple[Witness, ...]:
+    witnesses: list[Witness] = []
+    for value in attestations:
+        try:
+            one = read_attestation(value)
+        except InvalidMessage as error:
+            raise InvalidMessage(_MISMATCH, str(error)) from error
+        if not one.covers(key=offer.author, domain=offer.seller.domain, at=accept.created):
+            raise InvalidMessage(_MISMATCH, "an attestation is about another key, domain or time")
+        # One order only, so that nobody makes another bundle of the same agreement, or counts a relay twice.
+        if witnesses and witnesses[-1].relay >= one.relay:
+            raise InvalidMessage(_MISMATCH, "the attestations ascend by relay key, one a relay")
+        if one.relay == accept.author:
+            raise InvalidMessage(_MISMATCH, "a party is no witness")
+        witnesses.append(Witness(one.relay, one.url, one.seen))
+    return tuple(witnesses)
 
 
 def _check_times(demand: Verified, offer: Verified, accept: Verified, confirm: Verified) -> None:
@@ -120,7 +153,7 @@ def _check_times(demand: Verified, offer: Verified, accept: Verified, confirm: V
     if confirm.created > accept.expires:
         raise InvalidMessage(late, "the deadline to confirm had passed")
     if accept.expires - accept.created > ACCEPT_LIFE:
-        raise InvalidMessage("invalid.agreement.mismatch", "the accept waited too long")
+        raise InvalidMessage(_MISMATCH, "the accept waited too long")
     # Two clocks may differ, but not by more than the protocol lets a record be dated ahead.
     if accept.created < offer.created - MAX_SKEW or confirm.created < accept.created - MAX_SKEW:
-        raise InvalidMessage("invalid.agreement.mismatch", "the records' times run backwards")
+        raise InvalidMessage(_MISMATCH, "the records' times run backwards")

@@ -12,6 +12,8 @@
     [mailbox, req, take, key, [id, …]]                    [ack, req, taken]
     [mailbox, req, keep, key, session, until]             [ack, req, nil]
     [mailbox, req, stop, key, session]                    [ack, req, nil]
+    [domain, req, key]                                    [domain, req, attestation]
+    [invite, req, [[payload, signature], …]]              [ack, req, nil]
     [reconcile, …]                                        (reserved)
                                                           [problem, req | nil, code, sentence]
 
@@ -22,6 +24,8 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+import msgpack
+
 from intentcast_protocol.encoding import decode, encode
 from intentcast_protocol.errors import CODES, InvalidMessage, Refused
 from intentcast_protocol.identity import Key
@@ -31,7 +35,7 @@ from intentcast_protocol.subscription import CATEGORY, Filter, read_filter
 
 VERBS: Final = frozenset({
     "hello", "challenge", "auth", "publish", "ack", "subscribe", "record", "live", "closed", "count", "mailbox",
-    "reconcile", "problem",
+    "domain", "invite", "reconcile", "problem",
 })  # fmt: skip
 MAX_FRAME_NODES: Final = 4_096
 _HOST = re.compile(r"[a-z0-9.\-:\[\]]{1,255}", re.ASCII)
@@ -158,6 +162,31 @@ class Mailbox:
 
 
 @dataclass(frozen=True, slots=True)
+class Domain:
+    """A wish that the relay look whether the domain in the profile of `key` names that key. PROTOCOL §9.10"""
+
+    req: int
+    key: Key
+
+
+@dataclass(frozen=True, slots=True)
+class Attested:
+    """The relay's signed word about a domain, unchecked; see `attestation`."""
+
+    req: int
+    payload: bytes
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Invite:
+    """An invitation to a mailbox, shown to the relay: a chain of [payload, signature], unchecked; see `invitation`."""
+
+    req: int
+    chain: tuple[tuple[bytes, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Problem:
     """A request, or with no number the conversation, that was refused; the code decides."""
 
@@ -166,8 +195,8 @@ class Problem:
     sentence: str
 
 
-Request = Hello | Auth | Publish | Subscribe | Closed | Count | Mailbox
-Answer = Challenge | Ack | Records | Live | Closed | Counted | Problem
+Request = Hello | Auth | Publish | Subscribe | Closed | Count | Mailbox | Domain | Invite
+Answer = Challenge | Ack | Records | Live | Closed | Counted | Attested | Problem
 
 
 def _check(condition: bool, what: str) -> None:
@@ -201,6 +230,12 @@ def _cursor(value: object) -> Cursor | None:
     return Cursor(_bytes(value[0], 8), _number(value[1]))
 
 
+def _pair(value: object) -> tuple[bytes, bytes]:
+    if not isinstance(value, list) or len(value) != 2 or not isinstance(value[0], bytes):
+        raise InvalidMessage(_CODE, "[payload, signature] expected")
+    return value[0], _bytes(value[1], 64)
+
+
 def _array(data: bytes, most: int) -> list[Any]:
     value = decode(data, max_size=most, max_nodes=MAX_FRAME_NODES)
     if not isinstance(value, list) or not value or not isinstance(value[0], str) or value[0] not in VERBS:
@@ -208,7 +243,7 @@ def _array(data: bytes, most: int) -> list[Any]:
     return value
 
 
-def read_request(data: bytes, *, max_size: int = MAX_FRAME) -> Request:
+def read_request(data: bytes, *, max_size: int = MAX_FRAME) -> Request:  # noqa: C901, PLR0911 (a case each)
     """Read one frame from an agent; raises InvalidMessage. The record inside a publish is unchecked. PROTOCOL §9.2"""
     match _array(data, max_size):
         case ["hello", version]:
@@ -234,6 +269,11 @@ def read_request(data: bytes, *, max_size: int = MAX_FRAME) -> Request:
             return Mailbox(_req(req), "keep", Key(_bytes(key, 32)), session=_bytes(session, 32), until=_number(until))
         case ["mailbox", req, "stop", key, session]:
             return Mailbox(_req(req), "stop", Key(_bytes(key, 32)), session=_bytes(session, 32))
+        case ["domain", req, key]:
+            return Domain(_req(req), Key(_bytes(key, 32)))
+        case ["invite", req, list(chain)]:
+            _check(1 <= len(chain) <= 2, "a chain is one invitation or two")
+            return Invite(_req(req), tuple(_pair(link) for link in chain))
         case _:
             raise InvalidMessage(_CODE, "not a request of this protocol")
 
@@ -269,6 +309,8 @@ def read_answer(data: bytes, *, max_size: int = MAX_FRAME) -> Answer:
             return Closed(_req(req), _known(code), _cursor(cursor))
         case ["count", req, least, most]:
             return Counted(_req(req), _number(least), None if most is None else _number(most))
+        case ["domain", req, attestation]:
+            return Attested(_req(req), *_pair(attestation))
         case ["problem", req, str(code), str(sentence)]:
             return Problem(None if req is None else _req(req), _known(code), sentence[:300])
         case _:
@@ -281,6 +323,10 @@ def _known(code: str) -> str:
 
 def encode_frame(frame: Request | Answer) -> bytes:
     """Write a frame. PROTOCOL §9.1"""
+    if isinstance(frame, Ack):
+        # A relay writes thousands a second, and neither part has more than one form.
+        acked: bytes = msgpack.packb(("ack", frame.req, frame.value))
+        return acked
     return encode(_wire(frame))
 
 
@@ -318,6 +364,12 @@ def _wire(frame: Request | Answer) -> list[Any]:  # noqa: C901, PLR0911, PLR0912
             return ["mailbox", req, "keep", key, session, until]
         case Mailbox(req, act, key, _, session):
             return ["mailbox", req, act, key, session]
+        case Domain(req, key):
+            return ["domain", req, key]
+        case Attested(req, payload, signature):
+            return ["domain", req, [payload, signature]]
+        case Invite(req, chain):
+            return ["invite", req, [list(link) for link in chain]]
         case Problem(req, code, sentence):
             return ["problem", req, code, sentence]
 

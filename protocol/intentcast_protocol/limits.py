@@ -42,3 +42,10 @@ MAX_TAKE = 256  # ids in one mailbox take
 
 # Agreements
 MAX_BUNDLE = 524_288  # bytes
+
+# Attestations and invitations
+MAX_ATTESTATION = 1_024  # bytes of payload and signature as sent
+MAX_ATTESTATIONS = 8  # in one offer or agreement
+ATTESTATION_LIFE = 7 * 86_400  # s, seen to expires
+MAX_INVITATION = 1_024  # bytes of a chain as sent
+MAX_USES = 1_000  # admissions one invitation may allow

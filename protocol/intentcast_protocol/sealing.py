@@ -10,6 +10,7 @@ The relay sees who may fetch it, when it ends, and one of four sizes. PROTOCOL ย
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 from nacl.bindings import (
     crypto_aead_xchacha20poly1305_ietf_decrypt,
@@ -160,7 +161,23 @@ def stamp(header: dict[str, object], bits: int, tries: Iterator[int] | None = No
     raise InvalidMessage("invalid.record.malformed", "no stamp found")
 
 
-def check_stamp(envelope: Envelope, bits: int, now: int) -> bool:
+class Stamped(Protocol):
+    """What a stamp is read from: an envelope, or what a relay keeps of one."""
+
+    @property
+    def id(self) -> bytes:
+        """The content id, whose leading zero bits are the work."""
+
+    @property
+    def created(self) -> int:
+        """When the record was made, in seconds."""
+
+    @property
+    def nonce(self) -> bytes | None:
+        """The bytes that were varied."""
+
+
+def check_stamp(envelope: Stamped, bits: int, now: int) -> bool:
     """Say whether a record's id bears a stamp of at least `bits` that is still fresh; 0 asks for none. PROTOCOL ยง5.5"""
     fresh = envelope.created > now - STAMP_AGE
     return bits == 0 or (

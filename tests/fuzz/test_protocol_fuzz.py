@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from intentcast_protocol.agreement import bundle, verify_agreement
+from intentcast_protocol.attestation import attest, read_attestation
 from intentcast_protocol.demand import read_demand, read_draft, stamp_bits
 from intentcast_protocol.disclosure import read_disclosure
 from intentcast_protocol.encoding import decode, encode
@@ -16,13 +17,16 @@ from intentcast_protocol.errors import CODES, IntentcastError, SealError
 from intentcast_protocol.frames import (
     MAX_FRAME_NODES,
     Ack,
+    Attested,
     Auth,
     Challenge,
     Closed,
     Count,
     Counted,
     Cursor,
+    Domain,
     Hello,
+    Invite,
     Live,
     Mailbox,
     Problem,
@@ -37,6 +41,7 @@ from intentcast_protocol.frames import (
     request_number,
 )
 from intentcast_protocol.identity import cid, did, parse_cid, parse_did, public_key
+from intentcast_protocol.invitation import encode_chain, invite, parse_chain, pass_on, read_chain
 from intentcast_protocol.limits import MAX_BUNDLE, MAX_FRAME
 from intentcast_protocol.negotiation import Applied, begin, receive
 from intentcast_protocol.offer import read_counter, read_offer
@@ -99,18 +104,22 @@ PROFILE = sign(
     expires=NOW + 60,
 )  # fmt: skip
 PROOF = prove(seed("V"), V, req=1, nonce=NONCE, host=HOST, now=NOW)
+ATTESTATION = attest(seed("R"), url="wss://r.example", key=V, domain="autohof.example", seen=NOW, expires=NOW + 60)
+INVITATION = invite(seed("D"), to=V, uses=3, until=NOW + 60, onward=True)
+CHAIN = pass_on(seed("V"), INVITATION, to=S, uses=2, until=NOW + 50)
 FILTER = Filter(("demand",), (V,), (CARS,))
 REQUESTS = [
     Hello(1), PROOF, Publish(2, RECORDS[0].record), Publish(3, ENVELOPE.record),
     Subscribe(4, FILTER, Cursor(b"epoch...", 9), False), Closed(4), Count(5, CARS, ("u17",), ("NL",)),
     Mailbox(6, "read", V), Mailbox(7, "take", V, (bytes(32), b"x" * 32)), Mailbox(8, "keep", V, session=S, until=NOW),
-    Mailbox(9, "stop", V, session=S),
+    Mailbox(9, "stop", V, session=S), Domain(10, V),
+    Invite(11, tuple((one.payload, one.signature) for one in CHAIN.links)),
 ]  # fmt: skip
 ANSWERS = [
     Challenge(1, NONCE, b"epoch..."), Ack(1, None), Ack(1, 5),
     Records(2, ((1, RECORDS[0].record), (2, PROFILE.record))),
     Live(2, Cursor(b"epoch...", 9)), Closed(2, "refused.rate.exceeded", Cursor(b"epoch...", 9)), Counted(3, 5, 19),
-    Problem(None, "internal.error", "Something went wrong."),
+    Attested(4, *ATTESTATION.wire()), Problem(None, "internal.error", "Something went wrong."),
 ]  # fmt: skip
 SPICE = [b"", b"\x00", b"\x80", b"\x90", b"\xc0", b"\xc1", b"\xc3", b"\xff", b"\xdf\xff\xff\xff\xff", b"\xa1\x80",
          b"\xcb" + bytes(8), b"\xd6\xff" + bytes(4), b"\xc4\xff", b"\xd9\xff", b"\xcf" + b"\xff" * 8]  # fmt: skip
@@ -357,7 +366,30 @@ def texts(draw: random.Random) -> None:
         assert back is None or write(back) == text
 
 
-TARGETS = [request_frames, answer_frames, bent_frames, records, payloads, bodies, sessions, seals, agreements, texts]
+def vouchers(draw: random.Random) -> None:
+    """Attestations and invitations: bytes mutated, values bent under the old signature, text that somebody typed."""
+    for good, read in ((ATTESTATION.wire(), read_attestation), (CHAIN.wire(), read_chain)):
+        changed = mangled(encode(good), draw, encode(CHAIN.wire()))
+        value = survives(lambda changed=changed: decode(changed)) if draw.random() < 0.5 else bent(good, draw)
+        found: Any = survives(lambda read=read, value=value: read(value))
+        # The first link of a chain is a chain.
+        assert found is None or found.wire() == value in (good, good[:1])
+    payload = survives(lambda: encode(bent(decode(ATTESTATION.payload), draw)))
+    if payload is not None:
+        found = survives(lambda: read_attestation([payload, sign_bytes("domain", payload, seed("R"))]))
+        assert found is None or found.payload == payload
+    payload = survives(lambda: encode(bent(decode(CHAIN.links[1].payload), draw)))
+    if payload is not None:
+        link = [payload, sign_bytes("invite", payload, seed("V"))]
+        found = survives(lambda: read_chain([CHAIN.wire()[0], link]))
+        assert found is None or (found.links[1].uses <= 3 and found.until <= NOW + 60)
+    text = mangled(encode_chain(CHAIN).encode(), draw, b"intentcast-invite:").decode("latin-1")
+    assert survives(lambda: parse_chain(text)) is None
+
+
+TARGETS = [
+    request_frames, answer_frames, bent_frames, records, payloads, bodies, sessions, seals, agreements, texts, vouchers,
+]  # fmt: skip
 
 
 def run(target: Callable[[random.Random], None], count: int) -> None:

@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 from intentcast_protocol.agreement import bundle, verify_agreement
+from intentcast_protocol.attestation import Attestation, attest
 from intentcast_protocol.constraint import Fit
 from intentcast_protocol.encoding import decode, encode
 from intentcast_protocol.errors import IntentcastError, InvalidMessage, Refused
 from intentcast_protocol.identity import Key, public_key
-from intentcast_protocol.limits import ACCEPT_LIFE, MAX_BUNDLE, MAX_SKEW
+from intentcast_protocol.limits import ACCEPT_LIFE, MAX_ATTESTATIONS, MAX_BUNDLE, MAX_SKEW
 from intentcast_protocol.negotiation import State
 from intentcast_protocol.record import Record, Verified, sign, sign_bytes
 from intentcast_protocol.terms import DEFAULT, ROSTER
@@ -65,6 +66,19 @@ def parts(**changes: Any) -> bytes:
         "expires": start + 9_000, "to": D, "session": S, "seq": 2, "prev": offer.id,
     }))  # fmt: skip
     return bundle(demand.record, offer.record, accept.record, confirm.record)
+
+
+def witness(name: str, **changes: Any) -> Attestation:
+    """Return a relay's attestation of the vendor's domain, seen at NOW, with changes."""
+    fields = {"url": f"wss://{name.lower()}.example", "key": V, "domain": "autohof-noord.example", "seen": NOW,
+              "expires": NOW + 3_600}  # fmt: skip
+    return attest(seed(name), **(fields | changes))
+
+
+def witnessed(*attestations: Any, **changes: Any) -> bytes:
+    """Return the made-up agreement, with these attestations in this order."""
+    wires = [one.wire() if isinstance(one, Attestation) else one for one in attestations]
+    return encode(decode(parts(**changes)) | {"attestations": wires})
 
 
 def told(part: str, changes: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
@@ -152,13 +166,10 @@ class TestForm:
     def test_what_is_no_map_is_refused(self, value: Any) -> None:
         assert refusal(encode(value)) == MALFORMED
 
-    @pytest.mark.parametrize("attestations", [[GOOD["demand"].wire()], [None], {}, None, "x", [[]], False, 0, b""],
+    @pytest.mark.parametrize("attestations", [{}, None, "x", False, 0, b"", [None] * (MAX_ATTESTATIONS + 1)],
                              ids=lambda value: repr(value)[:12])  # fmt: skip
-    def test_attestations_are_refused_for_now(self, attestations: Any) -> None:
-        data = encode(decode(DATA) | {"attestations": attestations})
-        with pytest.raises(Refused) as refused:
-            verify_agreement(data)
-        assert refused.value.code == "refused.feature.later"
+    def test_attestations_are_a_short_list(self, attestations: Any) -> None:
+        assert refusal(encode(decode(DATA) | {"attestations": attestations})) == MALFORMED
 
     @pytest.mark.parametrize("record", [None, [], [b"p"], [b"p", b"s" * 63], "record"], ids=repr)
     @pytest.mark.parametrize("at", range(4))
@@ -289,6 +300,53 @@ class TestContent:
         small = Key(b"\x01" + bytes(31))
         payload = encode(decode(GOOD["confirm"].payload) | {"author": small})
         assert refusal(bundle(**(GOOD | {"confirm": Record(payload, bytes(64))}))) == "invalid.record.key"
+
+
+class TestWitnesses:
+    """PROTOCOL §8.7, §8.9"""
+
+    ONE, TWO = sorted((witness("one"), witness("two")), key=lambda one: one.relay)
+
+    def test_witnesses_are_told_apart_from_the_signatures(self) -> None:
+        agreement = verify_agreement(witnessed(self.ONE, self.TWO))
+        assert agreement.witnesses == ((self.ONE.relay, self.ONE.url, NOW), (self.TWO.relay, self.TWO.url, NOW))
+        assert agreement.id == verify_agreement(parts()).id
+
+    def test_a_bundle_puts_its_attestations_in_their_one_order(self) -> None:
+        records = [Record(*pair) for pair in decode(parts())["records"]]
+        for order in ((self.ONE, self.TWO), (self.TWO, self.ONE)):
+            assert bundle(*records, order) == witnessed(self.ONE, self.TWO)
+
+    @pytest.mark.parametrize("attestations", [
+        [TWO, ONE], [ONE, ONE], [witness("one"), witness("one", seen=NOW - 1)], [None], [[]], [GOOD["demand"].wire()],
+        [[ONE.payload, bytes(64)]], [[ONE.payload, ONE.signature, b""]], [witness("one", key=S)],
+        [witness("one", domain="other.example")], [witness("D")],
+        [[ONE.payload, sign_bytes("record", ONE.payload, seed("one"))]],
+    ], ids=["order", "twice", "relay twice", "nil", "empty", "a record", "unsigned", "three parts", "another key",
+            "another domain", "the person", "another purpose"])  # fmt: skip
+    def test_one_bad_attestation_makes_the_bundle_invalid(self, attestations: list[Any]) -> None:
+        assert refusal(witnessed(*attestations)) == MISMATCH
+
+    def test_no_attestation_fits_an_offer_without_a_domain(self) -> None:
+        offer = {"body": {"offeredBy": {"name": "Autohof Noord"}}}
+        assert verify_agreement(witnessed(offer=offer)).witnesses == ()
+        assert refusal(witnessed(self.ONE, offer=offer)) == MISMATCH
+
+    def test_the_accept_lies_within_what_the_relay_said(self) -> None:
+        accepted = NOW + 20
+        last, first = {"seen": NOW, "expires": accepted}, {"seen": accepted + MAX_SKEW, "expires": NOW + 3_600}
+        for good in (last, first):
+            assert verify_agreement(witnessed(witness("one", **good))).witnesses
+        for bad in (last | {"expires": accepted - 1}, first | {"seen": accepted + MAX_SKEW + 1}):
+            assert refusal(witnessed(witness("one", **bad))) == MISMATCH
+
+    def test_every_byte_of_an_attestation_counts(self) -> None:
+        data = witnessed(self.ONE)
+        start = data.index(self.ONE.payload) - 8
+        for at in range(start, data.index(self.ONE.signature) + 64):
+            changed = bytearray(data)
+            changed[at] ^= 0x01
+            refusal(bytes(changed))
 
 
 class TestTimes:

@@ -13,13 +13,16 @@ from intentcast_protocol.frames import (
     VERBS,
     Ack,
     Answer,
+    Attested,
     Auth,
     Challenge,
     Closed,
     Count,
     Counted,
     Cursor,
+    Domain,
     Hello,
+    Invite,
     Live,
     Mailbox,
     Problem,
@@ -49,6 +52,8 @@ HOST = "relay.example:7447"
 
 numbers = st.integers(0, MAX_INT)
 bytes32 = st.binary(min_size=32, max_size=32)
+signatures = st.binary(min_size=64, max_size=64)
+pairs = st.tuples(st.binary(max_size=300), signatures)
 keys = bytes32.map(Key)
 records = st.builds(Record, st.binary(max_size=300), st.binary(min_size=64, max_size=64))
 cursors = st.builds(Cursor, st.binary(min_size=8, max_size=8), numbers)
@@ -77,6 +82,8 @@ REQUESTS = st.one_of(
     st.builds(Mailbox, numbers, st.just("take"), keys, ids=st.lists(bytes32, min_size=1, max_size=MAX_TAKE).map(tuple)),
     st.builds(Mailbox, numbers, st.just("keep"), keys, session=bytes32, until=numbers),
     st.builds(Mailbox, numbers, st.just("stop"), keys, session=bytes32),
+    st.builds(Domain, numbers, keys),
+    st.builds(Invite, numbers, st.lists(pairs, min_size=1, max_size=2).map(tuple)),
 )
 ANSWERS = st.one_of(
     st.builds(Challenge, numbers, bytes32, st.binary(min_size=8, max_size=8)),
@@ -85,6 +92,7 @@ ANSWERS = st.one_of(
     st.builds(Live, numbers, cursors),
     st.builds(Closed, numbers, st.sampled_from(sorted(CODES)), st.none() | cursors),
     st.builds(Counted, numbers, numbers, st.none() | numbers),
+    st.builds(Attested, numbers, st.binary(max_size=300), signatures),
     st.builds(Problem, st.none() | numbers, st.sampled_from(sorted(CODES)), st.text(max_size=300)),
 )
 

@@ -89,6 +89,7 @@ def read_agreement(vector: Vector) -> Vector:
         "id": agreed.id.hex(), "person": agreed.demand.author.hex(), "vendor": agreed.offer.author.hex(),
         "total": str(agreed.offer.price.total), "currency": agreed.offer.price.currency, "accepted": agreed.accepted,
         "confirmed": agreed.confirmed, "fit": str(agreed.judgement.fit),
+        "witnesses": [{"relay": one.relay.hex(), "url": one.url, "seen": one.seen} for one in agreed.witnesses],
     }  # fmt: skip
 
 

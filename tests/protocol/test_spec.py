@@ -90,12 +90,18 @@ def test_every_limit_says_its_unit_and_what_it_bounds() -> None:
 
 def test_bounds_of_one_place_equal_the_code() -> None:
     admission = pytest.importorskip("intentcast_relay.admission")
+    standing, domain = (pytest.importorskip(f"intentcast_relay.{name}") for name in ("standing", "domain"))
+    wellknown = pytest.importorskip("intentcast_relay.wellknown")
     assert {row["name"]: number(row["value"]) for row in tables("13")[1]} == {
         "MAX_FRAME_NODES": frames.MAX_FRAME_NODES,
         "MAX_FOUND": constraint.MAX_FOUND,
         "DEVIATIONS": offer._DEVIATIONS,
         "DEAL_TERMS": terms._MOST,
         "ADMIT_ENTRIES": admission.MAX_ADMIT,
+        "CONNECTION_DOMAINS": standing.MAX_DOMAINS,
+        "CONNECTION_INVITATIONS": standing.MAX_INVITATIONS,
+        "DOCUMENT": wellknown.MAX_DOCUMENT,
+        "DOCUMENT_KEYS": domain.MAX_KEYS,
         "AFTER_DEMAND": admission.AFTER_DEMAND,
         "KEEP_AHEAD": admission.MAX_KEEP,
     }
@@ -327,7 +333,7 @@ def test_filter_fields_in_the_spec_equal_the_code() -> None:
 def test_the_info_document_has_the_fields_of_the_spec() -> None:
     config = pytest.importorskip("intentcast_relay.config")
     info = pytest.importorskip("intentcast_relay.info")
-    document = info.document(config.Config(), bytes(8), 0)
+    document = info.document(config.Config(), bytes(32), bytes(8), 0, {})
     fields, bounds = tables("11.2")
     assert {row["field"] for row in fields} == document.keys()
     assert {row["limit"] for row in bounds} == document["limits"].keys()

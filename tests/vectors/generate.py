@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from intentcast_protocol.agreement import bundle
+from intentcast_protocol.attestation import Attestation, attest
 from intentcast_protocol.encoding import decode, encode
 from intentcast_protocol.identity import cid, did, public_key
 from intentcast_protocol.limits import ACCEPT_LIFE, BUCKETS, MAX_DEPTH, MAX_LIFE, MAX_NODES, MAX_RECORD, STAMP_AGE
@@ -610,6 +611,18 @@ def parts(**changes: dict[str, Any]) -> list[Record]:
     return [part.record for part in (demand, offer, accept, confirm)]
 
 
+def witness(name: str, **changes: Any) -> Attestation:
+    """Return a relay's attestation that the vendor's domain named its key, with changes."""
+    fields = {"key": V, "domain": "autohof-noord.example", "seen": NOW, "expires": NOW + 3_600} | changes
+    return attest(seed(name), url=f"wss://{name}.example", **fields)
+
+
+def attested(*attestations: list[bytes]) -> bytes:
+    """Return the bundle of four good records with these attestations in this order."""
+    records = [record.wire() for record in parts()]
+    return encode({"v": 1, "type": "agreement", "records": records, "attestations": list(attestations)})
+
+
 def agreement() -> list[Vector]:
     """Bundles that verify, or do not. PROTOCOL §8.7"""
     vectors: list[Vector] = []
@@ -633,6 +646,7 @@ def agreement() -> list[Vector]:
         accepted=NOW + 20,
         confirmed=NOW + 30,
         fit="fits",
+        witnesses=[],
     )
     dear = parts(offer={"body": {"priceSpecification": price_body("18500.01")}})
     add(
@@ -647,6 +661,7 @@ def agreement() -> list[Vector]:
         accepted=NOW + 20,
         confirmed=NOW + 30,
         fit="fails",
+        witnesses=[],
     )
 
     add("trailing-byte", "One byte after the bundle.", bundle(*good) + b"\xc0", malformed)
@@ -657,12 +672,38 @@ def agreement() -> list[Vector]:
     add("field-unknown", "A fifth key.", encode(whole | {"note": "x"}), malformed)
     add("three-records", "The confirm is missing.", encode(whole | {"records": whole["records"][:3]}), malformed)  # type: ignore[index]
     add("records-reordered", "Accept before offer.", [good[0], good[2], good[1], good[3]], malformed)
+
+    one, two = sorted((witness("one"), witness("two")), key=lambda each: each.relay)
     add(
-        "attestation",
-        "Attestations are for later.",
-        encode(whole | {"attestations": [good[0].wire()]}),
-        "refused.feature.later",
+        "witnessed",
+        "Two relays attest the vendor's domain.",
+        attested(one.wire(), two.wire()),
+        id=good[3].id.hex(),
+        person=D.hex(),
+        vendor=V.hex(),
+        total="17900.00",
+        currency="EUR",
+        accepted=NOW + 20,
+        confirmed=NOW + 30,
+        fit="fits",
+        witnesses=[{"relay": each.relay.hex(), "url": each.url, "seen": each.seen} for each in (one, two)],
     )
+    add("attestations-reordered", "They ascend by relay.", attested(two.wire(), one.wire()), mismatch)
+    add("attestation-twice", "One relay counts once.", attested(one.wire(), one.wire()), mismatch)
+    add("attestation-of-another-key", "Of another vendor.", attested(witness("one", key=S).wire()), mismatch)
+    add(
+        "attestation-of-another-domain",
+        "Not the offer's.",
+        attested(witness("one", domain="b.example").wire()),
+        mismatch,
+    )
+    add(
+        "attestation-lapsed", "It ended before the accept.", attested(witness("one", expires=NOW + 19).wire()), mismatch
+    )
+    add("attestation-later", "Seen long after the accept.", attested(witness("one", seen=NOW + 921).wire()), mismatch)
+    add("attestation-unsigned", "Its signature is zeros.", attested([one.payload, bytes(64)]), mismatch)
+    add("attestation-a-record", "A record is no attestation.", attested(good[0].wire()), mismatch)
+    add("attestations-nine", "One more than MAX_ATTESTATIONS.", attested(*[one.wire()] * 9), malformed)
 
     for at, part in enumerate(("demand", "offer", "accept", "confirm")):
         flipped = list(good)
