@@ -4,36 +4,36 @@ Exit codes: 0 ok, 1 failure, 2 usage, 3 not found, 5 unreachable. Heavy modules 
 them, so that ``--help`` answers at once.
 """
 
-import contextlib
 import json
 import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import click
 
 from intentcast_relay import VERSION
+from intentcast_relay.cli_admin import admin, check, restore
+from intentcast_relay.terminal import CONFIG, FAILURE, UNREACHABLE, settings, told
 
 if TYPE_CHECKING:
     from intentcast_relay.config import Config
     from intentcast_relay.server import Relay
-
-FAILURE: Final = 1
-NOT_FOUND: Final = 3
-UNREACHABLE: Final = 5
-CONFIG: Final = "relay.toml"
-_log = logging.getLogger("intentcast_relay")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(VERSION, prog_name="intentcast-relay")
 def main() -> None:
     """Run a relay: it carries signed demands, and sealed answers it cannot read."""
+
+
+main.add_command(admin)
+main.add_command(restore)
+main.add_command(check)
 
 
 @main.command()
@@ -44,7 +44,7 @@ def init(folder: Path) -> None:
     from intentcast_relay.store.sqlite import create  # noqa: PLC0415
 
     path = folder / CONFIG
-    with _told():
+    with told():
         folder.mkdir(parents=True, exist_ok=True)
         if path.exists():
             click.echo(f"{path} is already there and stays as it is.")
@@ -63,49 +63,61 @@ def init(folder: Path) -> None:
 @click.option("--database", type=click.Path(path_type=Path), help="Database file, instead of the file's.")
 @click.option("--announce", help="Once ready, write one JSON line {url, pid} to this file, or to stdout for -.")
 def serve(path: Path | None, listen: str | None, database: Path | None, announce: str | None) -> None:
-    """Run the relay until SIGTERM or Ctrl-C; then flush and exit within 10 seconds."""
+    """Run the relay until SIGTERM or Ctrl-C; then flush and exit within 10 seconds.
+
+    The settings file is read again when it changes, and on SIGHUP.
+    """
     import asyncio  # noqa: PLC0415
 
-    with _told():
-        config = _settings(path)
-        if listen:
-            from intentcast_relay.config import split_listen  # noqa: PLC0415
+    from intentcast_relay.config import split_listen  # noqa: PLC0415
+    from intentcast_relay.log import configure  # noqa: PLC0415
 
+    def override(config: "Config") -> "Config":
+        return replace(config, listen=listen or config.listen, database=database or config.database)
+
+    with told():
+        if listen:
             split_listen(listen)
-            config = replace(config, listen=listen)
-        if database:
-            config = replace(config, database=database)
-        logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+        config = override(settings(path))
+        configure(config.log)
         # The threads that check signatures ask for the interpreter after each one; at the usual 5 ms they starve.
         sys.setswitchinterval(0.001)
-        asyncio.run(_serve(config, announce))
+        asyncio.run(_serve(config, path or Path(CONFIG), override, announce))
 
 
-async def _serve(config: "Config", announce: str | None) -> None:
+async def _serve(config: "Config", path: Path, override: "Callable[[Config], Config]", announce: str | None) -> None:
     import asyncio  # noqa: PLC0415
 
+    from intentcast_relay.log import tell  # noqa: PLC0415
+    from intentcast_relay.reload import Reload  # noqa: PLC0415
     from intentcast_relay.server import Relay  # noqa: PLC0415
+    from intentcast_relay.store.contract import StoreError  # noqa: PLC0415
 
     relay = Relay(config)
+    reload = Reload(path, relay, config, override)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, reload.wake)
     await relay.start()
     failed = loop.create_task(relay.wait())
+    watching = loop.create_task(reload.run())
     stopped = loop.create_task(stop.wait())
     try:
         if announce:
             _announce(announce, relay)
         now = relay.config
-        _log.info("listening on %s as %s, database %s", now.listen, now.url, now.database)
+        tell("started", listen=now.listen, url=now.url, database=str(now.database), metrics=now.metrics.listen)
         await asyncio.wait({failed, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        if failed.done():
-            failed.result()
+        if failed.done() and (error := failed.exception()):
+            tell("failed", logging.ERROR, why=str(error) if isinstance(error, StoreError) else type(error).__name__)
+            raise error
     finally:
         stopped.cancel()
+        watching.cancel()
         await relay.stop()
-        await asyncio.gather(failed, stopped, return_exceptions=True)
+        await asyncio.gather(failed, stopped, watching, return_exceptions=True)
 
 
 def _announce(target: str, relay: "Relay") -> None:
@@ -128,9 +140,9 @@ def info(url: str | None, path: Path | None, as_json: bool) -> None:
     """Print the info document of a running relay."""
     if url and path:
         raise click.UsageError("Give an address or --config, not both.")
-    with _told():
+    with told():
         if not url:
-            config = _settings(path)
+            config = settings(path)
             url = f"ws://{config.listen}"
         found = _ask(url)
         if as_json:
@@ -170,30 +182,3 @@ def _ask(url: str) -> dict[str, object]:
         click.echo(f"{url} answers, but not as a relay does.", err=True)
         raise SystemExit(FAILURE)
     return found
-
-
-def _settings(path: Path | None) -> "Config":
-    from intentcast_relay.config import Config, load  # noqa: PLC0415
-
-    if path is not None:
-        if not path.exists():
-            click.echo(f"{path} does not exist. Make one with: intentcast-relay init", err=True)
-            raise SystemExit(NOT_FOUND)
-        return load(path)
-    return load(Path(CONFIG)) if Path(CONFIG).exists() else Config()
-
-
-@contextlib.contextmanager
-def _told() -> Iterator[None]:
-    """Turn what an operator can mend into one sentence and exit code 1."""
-    from intentcast_relay.config import ConfigError  # noqa: PLC0415
-    from intentcast_relay.store.contract import StoreError  # noqa: PLC0415
-
-    try:
-        yield
-    except (ConfigError, StoreError) as error:
-        click.echo(str(error), err=True)
-        raise SystemExit(FAILURE) from error
-    except OSError as error:
-        click.echo(f"{error.filename or 'The system'}: {error.strerror or error}.", err=True)
-        raise SystemExit(FAILURE) from error

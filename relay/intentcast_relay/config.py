@@ -1,17 +1,24 @@
 """The operator's one file: TOML in, a frozen value out, and a plain sentence for whatever is wrong with it."""
 
+import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from intentcast_protocol.errors import InvalidMessage
 from intentcast_protocol.limits import MAX_SUBSCRIPTIONS
+from intentcast_protocol.vocabulary import read_domain
+
+from intentcast_relay.address import Network, networks
 
 DEFAULT_PORT: Final = {"ws": 80, "wss": 443}
+FORMATS: Final = ("text", "json")
+LEVELS: Final = ("debug", "info", "warning", "error")
 _HOST: Final = re.compile(r"[a-z0-9.\-:\[\]]{1,255}", re.ASCII | re.IGNORECASE)  # what a proof may name
 
 
@@ -32,14 +39,50 @@ class Limits:
     queue_frames: int = 256
     queue_bytes: int = 1024 * 1024
     send_deadline: int = 5  # s
+    message_deadline: int = 30  # s
+    filter_values: int = 128
+    address_connections: int = 64
+    address_subscriptions: int = 512
+    address_unfiltered: int = 16
+    address_demands: int = 200
+    address_publishes: int = 50  # a second
+    address_requests: int = 200  # a second
+    address_bytes: int = 1024 * 1024  # a second
+    key_publishes: int = 10  # a second
+    burst: int = 10  # s
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
     """How records are grouped for one commit."""
 
-    items: int = 256
-    milliseconds: int = 5
+    items: int = 512
+    milliseconds: int = 2
+    processes: int = min(4, os.cpu_count() or 1) if (os.cpu_count() or 1) > 1 else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """Where an operator looks: the page, /status.json and /metrics share a port of their own; empty is off."""
+
+    listen: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """How the relay tells what happens: its form and from which level on."""
+
+    format: str = "text"
+    level: str = "info"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A program of the operator's that is asked about public records before they are taken; no command is none."""
+
+    command: tuple[str, ...] = ()
+    timeout_ms: int = 1_000
+    types: tuple[str, ...] = ("demand", "profile")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +93,16 @@ class Config:
     database: Path = Path("relay.db")
     url: str = ""
     hosts: tuple[str, ...] = ()
+    proxies: tuple[Network, ...] = networks(("127.0.0.0/8", "::1/128"))
     name: str = "An intentcast relay"
     description: str = "Carries signed demands, and sealed answers that it cannot read."
     contact: str = ""
     limits: Limits = field(default_factory=Limits)
     batch: Batch = field(default_factory=Batch)
+    metrics: Metrics = field(default_factory=Metrics)
+    log: Log = field(default_factory=Log)
+    policy: Policy = field(default_factory=Policy)
+    domains: Mapping[str, str] = field(default_factory=dict)  # a domain's host:port, instead of HTTPS in public
 
     @property
     def address(self) -> tuple[str, int]:
@@ -66,6 +114,11 @@ class Config:
         host, _ = self.address
         listen = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         return replace(self, listen=listen, url=self.url or f"ws://{listen}")
+
+    def limited(self, limits: Mapping[str, int]) -> "Config":
+        """Return the settings with these numbers in ``[limits]``; names it does not know any more count for nothing."""
+        known = {entry.name for entry in fields(Limits)}
+        return replace(self, limits=replace(self.limits, **{name: limits[name] for name in known & limits.keys()}))
 
     @property
     def authorities(self) -> frozenset[str]:
@@ -81,12 +134,12 @@ class Config:
         return frozenset(named)
 
 
-def split_listen(text: str) -> tuple[str, int]:
-    """Split ``host:port``, with IPv6 in brackets; raises ConfigError."""
+def split_listen(text: str, key: str = "listen") -> tuple[str, int]:
+    """Split ``host:port``, with IPv6 in brackets; raises ConfigError naming `key`."""
     host, colon, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
     if not colon or not host or not (port.isascii() and port.isdigit()) or int(port) > 65_535:
-        raise ConfigError(f'listen is "{text}"; it has to be an interface and a port, like "127.0.0.1:7447".')
+        raise ConfigError(f'{key} is "{text}"; it has to be an interface and a port, like "127.0.0.1:7447".')
     return host, int(port)
 
 
@@ -109,34 +162,10 @@ def load(path: Path) -> Config:
 
 def read(table: Mapping[str, Any]) -> Config:
     """Check a table of settings. Raises ConfigError naming the first wrong key."""
-    known = {entry.name for entry in fields(Config)}
-    _refuse_unknown(table, known, "")
-    values: dict[str, Any] = {}
-    for key in ("listen", "url", "name", "description", "contact", "database"):
-        if key in table:
-            values[key] = _text(key, table[key])
-    split_listen(values.get("listen", Config().listen))
-    if "url" in values:
-        values["url"] = check_url(values["url"])
-    if "database" in values:
-        values["database"] = Path(values["database"])
-    if "hosts" in table:
-        hosts = table["hosts"]
-        if not isinstance(hosts, list):
-            raise ConfigError('hosts has to be a list of names, like ["relay.example"].')
-        values["hosts"] = tuple(_text("hosts", host) for host in hosts)
-    if "limits" in table:
-        values["limits"] = Limits(**_numbers("limits", table["limits"], Limits()))
-    if "batch" in table:
-        values["batch"] = Batch(**_numbers("batch", table["batch"], Batch()))
-    config = Config(**values)
-    if config.limits.subscriptions > MAX_SUBSCRIPTIONS:
-        raise ConfigError(f"limits.subscriptions is {config.limits.subscriptions}; at most {MAX_SUBSCRIPTIONS}.")
-    if config.limits.page > 512:
-        raise ConfigError(f"limits.page is {config.limits.page}; at most 512 records fit a frame.")
-    if config.batch.items > 4_096:
-        raise ConfigError(f"batch.items is {config.batch.items}; at most 4096.")
-    return config
+    _refuse_unknown(table, {entry.name for entry in fields(Config)}, "")
+    values: dict[str, Any] = {key: _text(key, table[key]) for key in ("name", "description", "contact") if key in table}
+    values |= {key: reader(table[key]) for key, reader in _READERS.items() if key in table}
+    return Config(**values)
 
 
 def check_url(url: str) -> str:
@@ -163,12 +192,116 @@ def _text(key: str, value: object) -> str:
     return value
 
 
-def _numbers(section: str, table: object, defaults: Limits | Batch) -> dict[str, int]:
+def _texts(section: str, table: object, defaults: Metrics | Log) -> dict[str, str]:
+    if not isinstance(table, dict):
+        raise ConfigError(f"{section} has to be a section, written [{section}].")
+    _refuse_unknown(table, {entry.name for entry in fields(defaults)}, f"{section}.")
+    return {key: _text(f"{section}.{key}", value) for key, value in table.items()}
+
+
+def _policy(table: object) -> Policy:
+    if not isinstance(table, dict):
+        raise ConfigError("policy has to be a section, written [policy].")
+    _refuse_unknown(table, {entry.name for entry in fields(Policy)}, "policy.")
+    values: dict[str, Any] = {key: _list(f"policy.{key}", table[key]) for key in ("command", "types") if key in table}
+    values |= _numbers("policy", {key: table[key] for key in ("timeout_ms",) if key in table}, Policy())
+    policy = Policy(**values)
+    for kind in policy.types:
+        _refuse_other("policy.types", kind, Policy().types)
+    if policy.timeout_ms > 60_000:
+        raise ConfigError(f"policy.timeout_ms is {policy.timeout_ms}; at most 60000.")
+    return policy
+
+
+def _list(key: str, value: object) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise ConfigError(f"{key} has to be a list of texts.")
+    return tuple(_text(key, one) for one in value)
+
+
+def _networks(key: str, value: object) -> tuple[Network, ...]:
+    try:
+        return networks(_list(key, value))
+    except ValueError as error:
+        raise ConfigError(f'{key} has to list networks, like "10.0.0.0/8": {error}.') from error
+
+
+def _refuse_other(key: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise ConfigError(f'{key} is "{value}"; it has to be one of {", ".join(known)}.')
+
+
+def _numbers(section: str, table: object, defaults: Limits | Batch | Policy) -> dict[str, int]:
     if not isinstance(table, dict):
         raise ConfigError(f"{section} has to be a section, written [{section}].")
     _refuse_unknown(table, {entry.name for entry in fields(defaults)}, f"{section}.")
     for key, value in table.items():
-        least = 0 if key == "milliseconds" else 1
+        least = 0 if key in {"milliseconds", "processes"} else 1
         if type(value) is not int or not least <= value <= 2**31:
             raise ConfigError(f"{section}.{key} has to be a whole number of at least {least}.")
     return dict(table)
+
+
+def _listen(value: object) -> str:
+    text = _text("listen", value)
+    split_listen(text)
+    return text
+
+
+def _limits(table: object) -> Limits:
+    limits = Limits(**_numbers("limits", table, Limits()))
+    if limits.subscriptions > MAX_SUBSCRIPTIONS:
+        raise ConfigError(f"limits.subscriptions is {limits.subscriptions}; at most {MAX_SUBSCRIPTIONS}.")
+    if limits.page > 512:
+        raise ConfigError(f"limits.page is {limits.page}; at most 512 records fit a frame.")
+    return limits
+
+
+def _batch(table: object) -> Batch:
+    batch = Batch(**_numbers("batch", table, Batch()))
+    if batch.items > 4_096:
+        raise ConfigError(f"batch.items is {batch.items}; at most 4096.")
+    return batch
+
+
+def _metrics(table: object) -> Metrics:
+    metrics = Metrics(**_texts("metrics", table, Metrics()))
+    if metrics.listen:
+        split_listen(metrics.listen, "metrics.listen")
+    return metrics
+
+
+def _log(table: object) -> Log:
+    log = Log(**_texts("log", table, Log()))
+    _refuse_other("log.format", log.format, FORMATS)
+    _refuse_other("log.level", log.level, LEVELS)
+    return log
+
+
+def _domains(table: object) -> dict[str, str]:
+    if not isinstance(table, dict):
+        raise ConfigError("domains has to be a section, written [domains].")
+    for name, value in table.items():
+        try:
+            read_domain(name, "invalid.profile.malformed")
+        except InvalidMessage as error:
+            raise ConfigError(f'domains names "{name[:300]}"; that is no host name in lower case.') from error
+        _, port = split_listen(_text(f"domains.{name}", value), f"domains.{name}")
+        if not port:
+            raise ConfigError(f"domains.{name} has to name a port from 1 on.")
+    return dict(table)
+
+
+_READERS: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "listen": _listen,
+    "url": lambda value: check_url(_text("url", value)),
+    "database": lambda value: Path(_text("database", value)),
+    "hosts": lambda value: _list("hosts", value),
+    "proxies": lambda value: _networks("proxies", value),
+    "limits": _limits,
+    "batch": _batch,
+    "metrics": _metrics,
+    "log": _log,
+    "policy": _policy,
+    "domains": _domains,
+}

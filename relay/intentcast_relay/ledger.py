@@ -3,15 +3,16 @@
 Runs inside the store's transaction, in the writer's thread; it reads no clock and performs nothing. PROTOCOL §10
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal, NamedTuple
 
-from intentcast_protocol.errors import IntentcastError
+from intentcast_protocol.errors import IntentcastError, Refused
 from intentcast_protocol.identity import Key
-from intentcast_protocol.record import Verified
 
-from intentcast_relay.admission import admit, check_room, keep, stop, take
+from intentcast_relay.admission import Entry, admit, check_room, domain_mark, keep, stop, take, use
+from intentcast_relay.posting import Posting
+from intentcast_relay.standing import Standing
 from intentcast_relay.store.contract import Changes, Held, Shelf, Wanted
 from intentcast_relay.succession import succeed
 
@@ -23,6 +24,7 @@ class House:
     url: str
     mailbox_items: int
     mailbox_bytes: int
+    retention: Mapping[str, int] = field(default_factory=dict)  # s after `created`, by type of public record
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,14 @@ class Act:
     until: int = 0
 
 
-Job = Verified | Act
+class Arrival(NamedTuple):
+    """A checked record, and the standing of the connection that brought it."""
+
+    posting: Posting
+    standing: Standing
+
+
+Job = Arrival | Act
 Answer = int | None | IntentcastError  # the ack's value, or why not
 
 
@@ -48,13 +57,18 @@ def wanted(jobs: Sequence[Job]) -> Wanted:
             want.ids.update(job.ids)
             if job.kind != "take":
                 want.pairs.add((job.key, job.session))
-        elif job.to is None:
-            want.authors.add(job.author)
+            continue
+        posting = job.posting
+        if posting.to is None:
+            want.authors.add(posting.author)
         else:
-            want.ids.add(job.id)
-            want.mailboxes.add(job.to)
-            want.authors.add(job.to)
-            want.pairs.update(((job.to, job.author), (job.author, job.to)))
+            want.ids.add(posting.id)
+            want.mailboxes.add(posting.to)
+            want.authors.add(posting.to)
+            want.pairs.update(((posting.to, posting.author), (posting.author, posting.to)))
+            want.domains.update(domain_mark(posting.to, domain) for domain in job.standing.domains)
+            invitation = job.standing.invitations.get(posting.to)
+            want.invitations.update(link.id for link in (invitation.links if invitation else ()))
     return want
 
 
@@ -69,8 +83,8 @@ def settle(jobs: Sequence[Job], shelf: Shelf, house: House, now: int) -> tuple[C
         try:
             if isinstance(job, Act):
                 answers.append(_act(job, shelf, changes, now))
-            elif job.to is None:
-                answers.append(_publish(job, shelf, changes, now))
+            elif job.posting.to is None:
+                answers.append(_publish(_retained(job.posting, house, now), shelf, changes, now))
             else:
                 answers.append(_deliver(job, shelf, changes, house, now))
         except IntentcastError as error:
@@ -78,36 +92,69 @@ def settle(jobs: Sequence[Job], shelf: Shelf, house: House, now: int) -> tuple[C
     return changes, answers
 
 
-def _publish(record: Verified, shelf: Shelf, changes: Changes, now: int) -> int:
-    held = shelf.newest.get((record.author, record.type))
-    if held is not None and held.id == record.id:
+def _retained(posting: Posting, house: House, now: int) -> Posting:
+    """Return a public record with the end that this relay's retention gives it, if that comes sooner than its own."""
+    life = house.retention.get(posting.type)
+    if life is None or posting.expires <= posting.created + life:
+        return posting
+    if posting.created + life <= now:
+        raise Refused("refused.record.expired", f"kept for {life // 86_400} days at most here")
+    return posting._replace(expires=posting.created + life)
+
+
+def _publish(posting: Posting, shelf: Shelf, changes: Changes, now: int) -> int:
+    held = shelf.newest.get((posting.author, posting.type))
+    if held is not None and held.id == posting.id:
         return held.seq
-    for old in succeed(record, shelf, now):
+    for old in succeed(posting, shelf, now):
         del shelf.newest[old.author, old.type]
         shelf.demands.pop(old.author, None)
         _remove(old, changes)
-    if record.type == "demand":
-        shelf.demands[record.author] = record.body
-    stored = _store(record, shelf, changes)
-    shelf.newest[record.author, record.type] = stored
+        if old.type == "demand":
+            _free(posting.author, shelf, changes)
+    if posting.type == "demand":
+        shelf.demands[posting.author] = posting.payload
+    stored = _store(posting, shelf, changes)
+    shelf.newest[posting.author, posting.type] = stored
     return stored.seq
 
 
-def _deliver(record: Verified, shelf: Shelf, changes: Changes, house: House, now: int) -> int:
-    assert record.to is not None
-    held = shelf.held.get(record.id)
+def _deliver(arrival: Arrival, shelf: Shelf, changes: Changes, house: House, now: int) -> int:
+    posting = arrival.posting
+    assert posting.to is not None
+    held = shelf.held.get(posting.id)
     if held is not None:
         return held.seq
-    admission = admit(record, shelf, house.url, now)
-    check_room(record, shelf, house.mailbox_items, house.mailbox_bytes)
-    if admission is not None:
-        pair = (admission.person, admission.session)
-        shelf.admissions[pair] = changes.admit[pair] = admission
-    shelf.items[record.to] = shelf.items.get(record.to, 0) + 1
-    shelf.bytes[record.to] = shelf.bytes.get(record.to, 0) + len(record.record.payload)
-    stored = _store(record, shelf, changes)
-    shelf.held[record.id] = stored
+    entry = admit(posting, arrival.standing, shelf, house.url, now)
+    check_room(posting, shelf, house.mailbox_items, house.mailbox_bytes)
+    if entry is not None:
+        _enter(entry, shelf, changes)
+    shelf.items[posting.to] = shelf.items.get(posting.to, 0) + 1
+    shelf.bytes[posting.to] = shelf.bytes.get(posting.to, 0) + len(posting.payload)
+    stored = _store(posting, shelf, changes)
+    shelf.held[posting.id] = stored
     return stored.seq
+
+
+def _enter(entry: Entry, shelf: Shelf, changes: Changes) -> None:
+    admission = entry.admission
+    pair = (admission.person, admission.session)
+    shelf.admissions[pair] = changes.admit[pair] = admission
+    if admission.domain is not None:
+        shelf.domains[admission.domain] = admission
+    used = use(entry.spent, shelf)
+    shelf.used.update(used)
+    changes.use.update(used)
+
+
+def _free(person: bytes, shelf: Shelf, changes: Changes) -> None:
+    """Let the domains that were admitted to a demand come again, to its new version. PROTOCOL §10.2"""
+    changes.free.add(person)
+    shelf.domains = {mark: taken for mark, taken in shelf.domains.items() if taken.person != person}
+    for admissions in (shelf.admissions, changes.admit):
+        for pair, admission in admissions.items():
+            if pair[0] == person:
+                admissions[pair] = replace(admission, domain=None)
 
 
 def _act(act: Act, shelf: Shelf, changes: Changes, now: int) -> int | None:
@@ -140,12 +187,12 @@ def _take(act: Act, shelf: Shelf, changes: Changes) -> int:
     return taken
 
 
-def _store(record: Verified, shelf: Shelf, changes: Changes) -> Held:
+def _store(posting: Posting, shelf: Shelf, changes: Changes) -> Held:
     shelf.seq += 1
-    changes.insert[shelf.seq] = record
+    changes.insert[shelf.seq] = posting
     return Held(
-        shelf.seq, record.id, record.type, record.author, record.to, record.created, record.expires,
-        len(record.record.payload),
+        shelf.seq, posting.id, posting.type, posting.author, posting.to, posting.created, posting.expires,
+        len(posting.payload),
     )  # fmt: skip
 
 

@@ -1,19 +1,20 @@
 """What waits to be sent to one peer: bounded, and given up when the peer does not read.
 
-Answers to a peer's own requests always find a place, because it is not read from while it is `crowded`; records pushed
-to it do not, and neither may wait longer than the deadline. PROTOCOL §9.9
+Two queues: answers, and records with what must keep its place among them. Answers go first, so that an agent behind a
+full feed still hears at once that what it asked for is done. They always find a place, because a peer is not read from
+while they are `crowded`; records pushed to it do not, and nothing may wait longer than the deadline. A record's bytes
+are the same object in every queue, so that many who do not read cost little more than one. PROTOCOL §9.9
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from intentcast_relay.config import Limits
 
 _BINARY: Final = 0x82
-_WRITE: Final = 65_536  # bytes handed to the socket at once
+_WRITE: Final = 32_768  # bytes handed to the socket at once, unless one frame is larger
 
 
 class SlowReader(Exception):
@@ -26,65 +27,111 @@ class Mark(Protocol):
     sent: int
 
 
+class Entry(NamedTuple):
+    """One frame that waits."""
+
+    parts: tuple[bytes, ...]
+    size: int
+    mark: Mark | None = None
+    seq: int = 0
+
+
+@dataclass(slots=True)
+class Lane:
+    """Frames in their order, and how much they are; a list, because an empty deque takes most of a kilobyte."""
+
+    frames: list[Entry] = field(default_factory=list)
+    size: int = 0
+
+    def put(self, entry: Entry) -> None:
+        """Let a frame wait."""
+        self.frames.append(entry)
+        self.size += entry.size
+
+    def full(self, limits: Limits) -> bool:
+        """Whether it holds what it may."""
+        return len(self.frames) >= limits.queue_frames or self.size >= limits.queue_bytes
+
+    def clear(self) -> None:
+        """Drop what waits."""
+        self.frames.clear()
+        self.size = 0
+
+
 @dataclass(slots=True)
 class Outgoing:
-    """A queue of frames and the loop that sends them."""
+    """The queues of frames and the loop that sends them."""
 
     limits: Limits
-    _queue: deque[tuple[bytes, Mark | None, int]] = field(default_factory=deque)
-    _size: int = 0
+    _answers: Lane = field(default_factory=Lane)
+    _records: Lane = field(default_factory=Lane)
     _overflown: bool = False
     _over: bool = False
-    _filled: asyncio.Event = field(default_factory=asyncio.Event)
-    _emptied: asyncio.Event = field(default_factory=asyncio.Event)
+    _sleep: asyncio.Future[None] | None = None  # of the loop that sends, while nothing waits
+    _emptied: asyncio.Event | None = None  # made when somebody first waits for it
 
     @property
     def crowded(self) -> bool:
-        """Whether to read nothing more from this peer for now."""
-        return not self._over and (
-            len(self._queue) >= self.limits.queue_frames or self._size >= self.limits.queue_bytes
-        )
+        """Whether to read nothing more from this peer for now: it leaves its answers unread."""
+        return not self._over and self._answers.full(self.limits)
 
-    def answer(self, frame: bytes) -> None:
-        """Queue an answer; forgotten once sending has ended."""
-        if self._over:
-            return
-        self._queue.append((frame, None, 0))
-        self._size += len(frame)
-        self._filled.set()
+    def answer(self, frame: bytes, head: bytes = b"") -> None:
+        """Queue an answer, which may overtake records; forgotten once sending has ended.
 
-    def push(self, frame: bytes, mark: Mark, seq: int, *, replayed: bool = False) -> None:
-        """Queue records; `mark.sent` becomes `seq` once they are sent.
+        `head` is the message's header where it is not that of a binary one.
+        """
+        self._put(self._answers, Entry((head or header(len(frame)), frame), len(frame)))
+
+    def follow(self, frame: bytes) -> None:
+        """Queue what has to come after the records that wait."""
+        self._put(self._records, Entry((header(len(frame)), frame), len(frame)))
+
+    def push(self, head: bytes, parts: tuple[bytes, ...], mark: Mark, seq: int, *, replayed: bool = False) -> None:
+        """Queue a frame of records; `mark.sent` becomes `seq` once they are sent.
 
         Past the bounds the peer is given up, unless it is catching up: then the sender waits for `room` instead.
         """
-        if self._over:
-            return
-        if self.crowded and not replayed:
+        if not replayed and not self._over and self._records.full(self.limits):
             self._overflown = True
-            self._filled.set()
             return
-        self._queue.append((frame, mark, seq))
-        self._size += len(frame)
-        self._filled.set()
+        size = len(head) + sum(map(len, parts))
+        self._put(self._records, Entry((header(size) + head, *parts), size, mark, seq))
+
+    def _put(self, lane: Lane, entry: Entry) -> None:
+        if not self._over:
+            lane.put(entry)
+            if self._sleep is not None and not self._sleep.done():
+                self._sleep.set_result(None)
 
     def clear(self) -> None:
         """Drop what waits, so that a last word can be sent."""
-        self._queue.clear()
-        self._size = 0
-        self._emptied.set()
+        self._answers.clear()
+        self._records.clear()
+        self._wake()
+
+    async def heard(self) -> None:
+        """Wait until answers are crowded no more."""
+        while self.crowded:
+            await self._next_write()
 
     async def room(self) -> None:
-        """Wait until the queue is no longer crowded."""
-        while self.crowded:
-            self._emptied.clear()
-            await self._emptied.wait()
+        """Wait until few enough records wait that stored ones may be read: each reader holds a page at most."""
+        while self._records.size >= _WRITE:
+            await self._next_write()
 
     async def flush(self) -> None:
         """Wait until nothing waits."""
-        while self._queue:
-            self._emptied.clear()
-            await self._emptied.wait()
+        while self._answers.frames or self._records.frames:
+            await self._next_write()
+
+    async def _next_write(self) -> None:
+        self._emptied = self._emptied or asyncio.Event()
+        self._emptied.clear()
+        await self._emptied.wait()
+
+    def _wake(self) -> None:
+        if self._emptied is not None:
+            self._emptied.set()
 
     async def run(self, send: Callable[[bytes], Awaitable[None]]) -> None:
         """Send until cancelled, what waits together in one write; `send` gets the bytes of whole WebSocket messages.
@@ -93,12 +140,12 @@ class Outgoing:
         """
         try:
             while True:
-                await self._filled.wait()
-                self._filled.clear()
-                while self._queue:
+                while self._answers.frames or self._records.frames:
                     if self._overflown:
                         raise SlowReader
                     await self._send_together(send)
+                self._sleep = asyncio.get_running_loop().create_future()
+                await self._sleep
         except TimeoutError as error:
             raise SlowReader from error
         finally:
@@ -110,18 +157,23 @@ class Outgoing:
         parts: list[bytes] = []
         marks: list[tuple[Mark, int]] = []
         size = 0
-        while self._queue and size < _WRITE:
-            frame, mark, seq = self._queue.popleft()
-            parts += (header(len(frame)), frame)
-            size += len(frame)
-            if mark is not None:
-                marks.append((mark, seq))
-        self._size -= size
+        for lane in (self._answers, self._records):
+            while lane.frames and (not size or size + lane.frames[0].size <= _WRITE):
+                entry = lane.frames.pop(0)
+                lane.size -= entry.size
+                size += entry.size
+                parts += entry.parts
+                if entry.mark is not None:
+                    marks.append((entry.mark, entry.seq))
+        data = b"".join(parts)
+        del parts
+        sending = send(data)
+        del data  # or each reader that stalls would keep a second copy
         async with asyncio.timeout(self.limits.send_deadline):
-            await send(b"".join(parts))
+            await sending
         for mark, seq in marks:
             mark.sent = seq
-        self._emptied.set()
+        self._wake()
 
 
 def header(length: int) -> bytes:

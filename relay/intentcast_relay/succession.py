@@ -5,8 +5,8 @@ PROTOCOL §4.5
 """
 
 from intentcast_protocol.errors import Refused
-from intentcast_protocol.record import Envelope
 
+from intentcast_relay.posting import Posting
 from intentcast_relay.store.contract import Held, Shelf
 
 
@@ -15,13 +15,13 @@ def newer(created: int, record_id: bytes, held: Held) -> bool:
     return (created, record_id) > (held.created, held.id)
 
 
-def succeed(envelope: Envelope, shelf: Shelf, now: int) -> list[Held]:
+def succeed(posting: Posting, shelf: Shelf, now: int) -> list[Held]:
     """Return the stored records that a new public record removes.
 
     Raises Refused when a newer record of this author and type is stored, or the author withdrew its demand. The
     record itself is not yet on the shelf. PROTOCOL §4.5
     """
-    author, kind = envelope.author, envelope.type
+    author, kind = posting.author, posting.type
     if kind == "demand":
         withdrawal = shelf.newest.get((author, "demand-withdraw"))
         if withdrawal is not None and withdrawal.expires > now:
@@ -30,7 +30,7 @@ def succeed(envelope: Envelope, shelf: Shelf, now: int) -> list[Held]:
     held = shelf.newest.get((author, kind))
     if held is not None:
         # What has ended but was not swept yet still orders what comes after it.
-        if not newer(envelope.created, envelope.id, held):
+        if not newer(posting.created, posting.id, held):
             raise Refused("refused.record.replaced")
         removed.append(held)
     if kind == "demand-withdraw":

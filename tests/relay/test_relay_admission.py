@@ -7,7 +7,6 @@ from intentcast_protocol.errors import IntentcastError
 from intentcast_relay.admission import (
     AFTER_DEMAND,
     MAX_KEEP,
-    admit,
     check_room,
     keep,
     lists_relay,
@@ -15,13 +14,23 @@ from intentcast_relay.admission import (
     stamp_asked,
     stop,
 )
+from intentcast_relay.admission import admit as climb
+from intentcast_relay.posting import flatten
+from intentcast_relay.standing import Standing
 from intentcast_relay.store.contract import Admission, Held, Shelf
 
 
 def shelf_of(demand: Any) -> Shelf:
     """A shelf that holds one stored demand."""
     held = Held(1, demand.id, "demand", demand.author, None, demand.created, demand.expires, 100)
-    return Shelf(1, newest={(demand.author, "demand"): held}, demands={demand.author: demand.body})
+    return Shelf(1, newest={(demand.author, "demand"): held}, demands={demand.author: demand.record.payload})
+
+
+def admit(envelope: Any, shelf: Shelf, url: str, now: int) -> Admission | None:
+    """Admit on a connection that has proven nothing; returns the new admission."""
+    entry = climb(envelope, Standing(), shelf, url, now)
+    assert entry is None or not entry.spent
+    return entry and entry.admission
 
 
 def code(call: Any, *arguments: Any) -> str:
@@ -167,8 +176,8 @@ def test_a_stopped_session_is_not_admitted_again_by_a_new_stamp(build: Any) -> N
 
 
 def test_a_full_mailbox_says_so(build: Any) -> None:
-    envelope = build.sealed(build.seed(), bytes(32), 0)
-    size = len(envelope.record.payload)
+    envelope = flatten(build.sealed(build.seed(), bytes(32), 0))
+    size = len(envelope.payload)
     full = Shelf(0, items={bytes(32): 2}, bytes={bytes(32): 2 * size})
     check_room(envelope, full, items=3, size=3 * size)
     assert code(check_room, envelope, full, 2, 3 * size) == "refused.mailbox.full"

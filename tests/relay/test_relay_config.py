@@ -5,7 +5,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
-from intentcast_relay.config import Batch, Config, ConfigError, Limits, load, read, template
+from intentcast_relay.config import Batch, Config, ConfigError, Limits, Policy, load, read, template
 
 ROOT = Path(__file__).parents[2]
 
@@ -27,9 +27,10 @@ def test_the_template_names_every_setting() -> None:
 
 def test_what_the_template_comments_out_is_the_default() -> None:
     lines = [line.removeprefix("# ") for line in template().splitlines()]
-    numbers = [line for line in lines if line.partition(" = ")[2].isdigit() or line in {"[limits]", "[batch]"}]
+    sections = {"[limits]", "[batch]", "[policy]"}
+    numbers = [line for line in lines if line.partition(" = ")[2].isdigit() or line in sections]
     config = read(tomllib.loads("\n".join(numbers)))
-    assert (config.limits, config.batch) == (Limits(), Batch())
+    assert (config.limits, config.batch, config.policy) == (Limits(), Batch(), Policy())
 
 
 @pytest.mark.parametrize(
@@ -55,6 +56,19 @@ def test_what_the_template_comments_out_is_the_default() -> None:
         ("batch.items = 100000", "batch.items is 100000"),
         ("batch.milliseconds = -1", "batch.milliseconds has to be a whole number"),
         ("name = ''", "name has to be a text"),
+        ("policy = 1", "policy has to be a section"),
+        ("policy.comand = ['x']", "policy.comand is not a setting"),
+        ("policy.command = 'x'", "policy.command has to be a list"),
+        ("metrics = 3", "metrics has to be a section"),
+        ("metrics.listen = '9464'", "metrics.listen is"),
+        ("metrics.port = 1", "metrics.port is not a setting"),
+        ("log.format = 'xml'", 'log.format is "xml"; it has to be one of text, json'),
+        ("log.level = 'loud'", "log.level is"),
+        ("log.level = 3", "log.level has to be a text"),
+        ("policy.command = ['']", "policy.command has to be a text"),
+        ("policy.types = ['sealed']", 'policy.types is "sealed"; it has to be one of demand, profile'),
+        ("policy.timeout_ms = 0", "policy.timeout_ms has to be a whole number"),
+        ("policy.timeout_ms = 60001", "policy.timeout_ms is 60001; at most 60000"),
     ],
 )
 def test_a_wrong_setting_is_named_in_a_sentence(text: str, says: str) -> None:

@@ -9,8 +9,18 @@ from intentcast_protocol.limits import MAX_FRAME
 from intentcast_protocol.record import Record
 from intentcast_protocol.subscription import Filter
 from intentcast_relay.config import Limits
-from intentcast_relay.feed import MAX_PENDING, MAX_TOGETHER, Feed, Listener, item, record_frames
+from intentcast_relay.feed import (
+    MAX_PENDING,
+    MAX_PENDING_BYTES,
+    MAX_TOGETHER,
+    Feed,
+    Listener,
+    item,
+    opening,
+    parcels,
+)
 from intentcast_relay.outgoing import Outgoing, SlowReader, header
+from intentcast_relay.posting import flatten
 
 
 class Owner:
@@ -18,7 +28,12 @@ class Owner:
         self.outgoing = Outgoing(limits or Limits())
 
     def frames(self) -> list[bytes]:
-        return [frame for frame, _, _ in self.outgoing._queue]
+        """What waits, without the messages' headers."""
+        return [b"".join(entry.parts)[len(header(entry.size)) :] for entry in self.outgoing._records.frames]
+
+
+def push(listener: Listener, items: list[tuple[int, bytes]]) -> None:
+    listener.push(items, parcels(items))
 
 
 def items(count: int, size: int = 10) -> list[tuple[int, Record]]:
@@ -28,14 +43,17 @@ def items(count: int, size: int = 10) -> list[tuple[int, Record]]:
 @pytest.mark.parametrize("count", [1, 15, 16, 300])
 def test_joined_frames_are_what_the_protocol_would_write(count: int) -> None:
     records = items(count)
-    [(last, frame)] = record_frames(7, [item(*entry) for entry in ()] + [(seq, item(seq, raw)) for seq, raw in records])
-    assert frame == encode_frame(Records(7, tuple(records)))
-    assert last == count
+    for joined in (True, False):
+        [parcel] = parcels([(seq, item(seq, raw)) for seq, raw in records], joined=joined)
+        frame = b"".join((opening(7), *parcel.parts))
+        assert frame == encode_frame(Records(7, tuple(records)))
+        assert (parcel.last, parcel.size) == (count, len(frame) - len(opening(7)))
 
 
 def test_frames_stay_within_their_limits() -> None:
     for records in (items(2_000), items(40, 60_000)):
-        frames = list(record_frames(2**40, [(seq, item(seq, raw)) for seq, raw in records]))
+        packed = parcels([(seq, item(seq, raw)) for seq, raw in records])
+        frames = [(parcel.last, b"".join((opening(2**40), *parcel.parts))) for parcel in packed]
         read = [read_answer(frame) for _, frame in frames]
         assert [entry for answer in read if isinstance(answer, Records) for entry in answer.records] == records
         assert max(len(frame) for _, frame in frames) <= MAX_FRAME
@@ -48,7 +66,8 @@ def test_what_is_committed_together_is_sent_together(build: Any) -> None:
     listener = Listener(owner, 3, pending=None)
     feed.index.add(listener, Filter(types=("demand",)), owner)
     demands = {seq: build.demand(build.seed()) for seq in (4, 5, 7)}
-    feed.deliver({**demands, 8: build.profile(build.seed())})
+    postings = {seq: flatten(demand) for seq, demand in demands.items()}
+    feed.deliver({**postings, 8: flatten(build.profile(build.seed()))})
     [frame] = owner.frames()
     assert read_answer(frame) == Records(3, tuple((seq, record.record) for seq, record in demands.items()))
     assert feed.head == 8
@@ -57,19 +76,39 @@ def test_what_is_committed_together_is_sent_together(build: Any) -> None:
 def test_a_listener_that_catches_up_gets_what_is_new_later() -> None:
     owner = Owner()
     listener = Listener(owner, 1)
-    listener.push([(5, b"five")])
+    push(listener, [(5, b"five")])
     assert owner.frames() == []
     assert listener.pending == [(5, b"five")]
 
 
 def test_a_listener_that_misses_too_much_catches_up_for_longer() -> None:
     listener = Listener(Owner(), 1)
-    listener.push([(at, b"") for at in range(MAX_PENDING)])
+    push(listener, [(at, b"") for at in range(MAX_PENDING)])
     assert not listener.missed
-    listener.push([(MAX_PENDING, b"")])
+    push(listener, [(MAX_PENDING, b"")])
     assert listener.missed
-    listener.push([(MAX_PENDING + 1, b"")])
+    push(listener, [(MAX_PENDING + 1, b"")])
     assert listener.pending == []
+
+
+def test_what_a_listener_that_catches_up_misses_is_bounded_in_bytes_too() -> None:
+    listener = Listener(Owner(), 1)
+    for at in range(MAX_PENDING_BYTES // 65_536):
+        push(listener, [(at, bytes(65_536))])
+    assert not listener.missed
+    push(listener, [(99, b"x")])
+    assert listener.missed
+    assert (listener.pending, listener.kept) == ([], 0)
+
+
+def test_the_bytes_of_a_record_are_the_same_object_in_every_queue(build: Any) -> None:
+    for listeners in (2, 20):
+        feed, owners = Feed(0), [Owner() for _ in range(listeners)]
+        for req, owner in enumerate(owners):
+            feed.index.add(Listener(owner, req, pending=None), Filter(), owner)
+        feed.deliver({1: flatten(build.demand(build.seed())), 2: flatten(build.profile(build.seed()))})
+        kept = {tuple(map(id, owner.outgoing._records.frames[0].parts[1:])) for owner in owners}
+        assert len(kept) == 1
 
 
 @pytest.mark.parametrize(("length", "expected"), [(5, "8205"), (126, "827e007e"), (65_536, "827f0000000000010000")])
@@ -99,7 +138,7 @@ class Place:
 async def test_what_waits_together_leaves_in_one_write() -> None:
     queue, sent, mark = Outgoing(Limits()), Sent(), Place()
     queue.answer(b"one")
-    queue.push(b"two", mark, 9)
+    queue.push(b"t", (b"w", b"o"), mark, 9)
     sender = asyncio.create_task(queue.run(sent))
     await sent.written.wait()
     await queue.flush()
@@ -111,7 +150,7 @@ async def test_what_waits_together_leaves_in_one_write() -> None:
 
 async def test_a_reader_that_stalls_is_given_up_at_the_deadline() -> None:
     queue, mark = Outgoing(Limits(send_deadline=0)), Place()
-    queue.push(b"one", mark, 9)
+    queue.push(b"one", (), mark, 9)
     with pytest.raises(SlowReader):
         await queue.run(Sent(stalled=True))
     assert mark.sent == 0
@@ -120,16 +159,16 @@ async def test_a_reader_that_stalls_is_given_up_at_the_deadline() -> None:
 async def test_a_reader_that_leaves_too_much_unread_is_given_up() -> None:
     queue, mark = Outgoing(Limits(queue_frames=2)), Place()
     for at in range(3):
-        queue.push(b"x", mark, at)
+        queue.push(b"x", (), mark, at)
     with pytest.raises(SlowReader):
         await queue.run(Sent())
 
 
 async def test_bytes_are_bounded_as_well_as_frames() -> None:
     queue, mark = Outgoing(Limits(queue_bytes=10)), Place()
-    queue.push(bytes(10), mark, 1)
-    assert queue.crowded
-    queue.push(b"", mark, 2)
+    queue.push(bytes(10), (), mark, 1)
+    assert not queue.crowded, "records that wait stop nobody from asking"
+    queue.push(b"", (), mark, 2)
     with pytest.raises(SlowReader):
         await queue.run(Sent())
 
@@ -138,11 +177,13 @@ async def test_answers_and_replays_always_find_a_place() -> None:
     queue, sent, mark = Outgoing(Limits(queue_frames=1)), Sent(), Place()
     queue.answer(b"a")
     queue.answer(b"b")
-    queue.push(b"c", mark, 1, replayed=True)
+    queue.push(b"c", (), mark, 1, replayed=True)
+    queue.push(b"d", (), mark, 2, replayed=True)
+    assert queue.crowded
     sender = asyncio.create_task(queue.run(sent))
-    await queue.room()
+    await queue.heard()
     await queue.flush()
-    assert sent.writes == [b"\x82\x01a\x82\x01b\x82\x01c"]
+    assert sent.writes == [b"\x82\x01a\x82\x01b\x82\x01c\x82\x01d"]
     sender.cancel()
     await asyncio.gather(sender, return_exceptions=True)
 
@@ -150,9 +191,36 @@ async def test_answers_and_replays_always_find_a_place() -> None:
 async def test_nobody_waits_for_room_once_sending_has_ended() -> None:
     queue = Outgoing(Limits(queue_frames=1, send_deadline=0))
     queue.answer(b"a")
-    waiting = asyncio.create_task(queue.room())
+    queue.push(bytes(100_000), (), Place(), 1)
+    waiting = asyncio.gather(queue.heard(), queue.room(), queue.flush())
     with pytest.raises(SlowReader):
         await queue.run(Sent(stalled=True))
     await asyncio.wait_for(waiting, 5)
     queue.answer(b"b")
     assert not queue.crowded
+
+
+async def test_answers_overtake_records_but_what_follows_them_does_not() -> None:
+    queue, sent, mark = Outgoing(Limits()), Sent(), Place()
+    queue.push(b"record", (), mark, 1)
+    queue.follow(b"live")
+    queue.answer(b"ack")
+    queue.answer(b"p", b"\x8a\x01")
+    sender = asyncio.create_task(queue.run(sent))
+    await sent.written.wait()
+    assert sent.writes == [b"\x82\x03ack\x8a\x01p\x82\x06record\x82\x04live"]
+    sender.cancel()
+    await asyncio.gather(sender, return_exceptions=True)
+
+
+async def test_one_write_is_small_unless_one_frame_is_large() -> None:
+    queue, sent, mark = Outgoing(Limits()), Sent(), Place()
+    for at in range(10):
+        queue.push(bytes(10_000), (), mark, at)
+    queue.push(bytes(100_000), (), mark, 10)
+    sender = asyncio.create_task(queue.run(sent))
+    await queue.flush()
+    assert max(map(len, sent.writes[:-1])) <= 32_768 + 3 * 4
+    assert len(sent.writes[-1]) == 100_010
+    sender.cancel()
+    await asyncio.gather(sender, return_exceptions=True)

@@ -3,15 +3,16 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from intentcast_protocol.errors import IntentcastError
-from intentcast_protocol.record import Envelope, Verified, parse
+from intentcast_protocol.record import Record, Verified
 from intentcast_relay.config import Batch
 from intentcast_relay.ingest import MAX_QUEUED, Ingest
 from intentcast_relay.ledger import Act, House
+from intentcast_relay.posting import Posting
+from intentcast_relay.standing import Standing
 from intentcast_relay.store.contract import Changes, Shelf, StoreError, Wanted
 
 NOW = 1_800_000_000
@@ -21,6 +22,7 @@ class Memory:
     """A store whose disk is as slow, or as broken, as a test wants."""
 
     epoch = bytes(8)
+    synced = 0.0
 
     def __init__(self) -> None:
         self.shelf = Shelf(0)
@@ -50,11 +52,11 @@ class Bench:
         house = House("ws://relay.example", 10, 100_000)
         self.ingest = Ingest(self.store, house, batch, self.deliver, lambda: NOW)  # type: ignore[arg-type]
 
-    def deliver(self, committed: dict[int, Verified]) -> None:
+    def deliver(self, committed: dict[int, Posting]) -> None:
         self.delivered += committed
 
-    def offer(self, work: Envelope | Act, req: int) -> None:
-        self.ingest.offer(work, self.answer, req)
+    def offer(self, work: Verified | Record | Act, req: int) -> None:
+        self.ingest.offer(work.record if isinstance(work, Verified) else work, Standing(), self.answer, req)
 
     def answer(self, req: int, answer: Any) -> None:
         self.told.append((req, answer.code if isinstance(answer, IntentcastError) else answer))
@@ -62,7 +64,7 @@ class Bench:
 
 @asynccontextmanager
 async def working(batch: Batch | None = None) -> AsyncIterator[Bench]:
-    bench = Bench(batch or Batch())
+    bench = Bench(batch or Batch(processes=0))
     work = asyncio.create_task(bench.ingest.run())
     yield bench
     work.cancel()
@@ -81,7 +83,7 @@ async def test_relay_acks_only_after_commit(build: Any) -> None:
 
 
 async def test_nothing_is_acked_when_the_commit_fails(build: Any) -> None:
-    bench = Bench(Batch())
+    bench = Bench(Batch(processes=0))
     bench.store.broken = True
     bench.offer(build.demand(build.seed()), 1)
     with pytest.raises(StoreError):
@@ -93,7 +95,7 @@ async def test_a_bad_signature_is_refused_and_the_rest_of_its_batch_is_not(build
     async with working() as bench:
         good = [build.demand(build.seed()) for _ in range(3)]
         bench.offer(good[0], 1)
-        bench.offer(parse(build.forged(good[1])), 2)
+        bench.offer(build.forged(good[1]), 2)
         bench.offer(good[2], 3)
         await bench.ingest.drain()
         assert sorted(bench.told) == [(1, 1), (2, "invalid.record.signature"), (3, 2)]
@@ -102,13 +104,13 @@ async def test_a_bad_signature_is_refused_and_the_rest_of_its_batch_is_not(build
 @pytest.mark.parametrize("bad_first", [True, False])
 async def test_a_bad_copy_never_stands_for_the_good_one(build: Any, bad_first: bool) -> None:
     record = build.demand(build.seed())
-    copies = [(parse(build.forged(record)), 1), (parse(record.record), 2)]
+    copies = [(build.forged(record), 1), (record.record, 2)]
     async with working() as bench:
         for envelope, req in copies if bad_first else copies[::-1]:
             bench.offer(envelope, req)
         await bench.ingest.drain()
         assert sorted(bench.told) == [(1, "invalid.record.signature"), (2, 1)]
-        bench.offer(parse(build.forged(record)), 3)
+        bench.offer(build.forged(record), 3)
         await bench.ingest.drain()
         assert bench.told[-1] == (3, "invalid.record.signature")
 
@@ -117,12 +119,12 @@ async def test_the_same_record_twice_in_flight_is_stored_once_and_answered_twice
     record = build.demand(build.seed())
     async with working() as bench:
         bench.store.disk.clear()
-        bench.offer(parse(record.record), 1)
+        bench.offer(record.record, 1)
         await bench.store.asked.wait()
-        bench.offer(parse(record.record), 2)
+        bench.offer(record.record, 2)
         bench.store.disk.set()
         await bench.ingest.drain()
-        bench.offer(parse(record.record), 3)
+        bench.offer(record.record, 3)
         await bench.ingest.drain()
         assert bench.told == [(1, 1), (2, 1), (3, 1)]
         assert bench.store.commits == [[record.id]]
@@ -152,7 +154,7 @@ async def test_acts_keep_their_place_among_records(build: Any) -> None:
 
 
 async def test_a_commit_is_bounded_in_items(build: Any) -> None:
-    async with working(Batch(items=4, milliseconds=50)) as bench:
+    async with working(Batch(items=4, milliseconds=50, processes=0)) as bench:
         for req in range(10):
             bench.offer(build.demand(build.seed()), req)
         await bench.ingest.drain()
@@ -168,7 +170,7 @@ async def test_records_that_come_while_another_commits_share_a_commit(build: Any
         await bench.store.asked.wait()
         for req in range(1, 20):
             bench.offer(build.demand(build.seed()), req)
-        while len(bench.ingest._checked) < 19:
+        while len(bench.ingest._passed) < 19:
             await bench.ingest._next_move()
         bench.store.disk.set()
         await bench.ingest.drain()
@@ -176,14 +178,14 @@ async def test_records_that_come_while_another_commits_share_a_commit(build: Any
 
 
 async def test_a_full_queue_asks_to_wait(build: Any) -> None:
-    template = build.demand(build.seed())
-    bench = Bench(Batch())
+    payload = build.demand(build.seed()).record.payload
+    bench = Bench(Batch(processes=0))
     for req in range(MAX_QUEUED):
-        fresh = replace(template, id=req.to_bytes(32, "big"))
-        bench.offer(fresh, req)
-    assert bench.ingest.full
+        bench.offer(Record(payload, req.to_bytes(64, "big")), req)
+    assert bench.ingest.full(Standing())
+    assert not bench.ingest.full(Standing("somebody else"))
     work = asyncio.create_task(bench.ingest.run())
-    await asyncio.wait_for(bench.ingest.room(), 10)
-    assert not bench.ingest.full
+    await asyncio.wait_for(bench.ingest.room(Standing()), 10)
+    assert not bench.ingest.full(Standing())
     work.cancel()
     await asyncio.gather(work, return_exceptions=True)

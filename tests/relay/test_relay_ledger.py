@@ -4,7 +4,10 @@ from itertools import permutations
 from typing import Any
 
 from intentcast_protocol.errors import IntentcastError
-from intentcast_relay.ledger import Act, House, settle, wanted
+from intentcast_protocol.record import Verified
+from intentcast_relay.ledger import Act, Arrival, House, settle, wanted
+from intentcast_relay.posting import flatten
+from intentcast_relay.standing import Standing
 from intentcast_relay.store.contract import Changes, Shelf
 
 HOUSE = House("ws://relay.example:7447", mailbox_items=3, mailbox_bytes=100_000)
@@ -14,8 +17,12 @@ def answered(answers: list[Any]) -> list[Any]:
     return [answer.code if isinstance(answer, IntentcastError) else answer for answer in answers]
 
 
+def arrivals(jobs: list[Any]) -> list[Any]:
+    return [Arrival(flatten(job), Standing()) if isinstance(job, Verified) else job for job in jobs]
+
+
 def decide(jobs: list[Any], shelf: Shelf, now: int) -> tuple[Changes, list[Any]]:
-    changes, answers = settle(jobs, shelf, HOUSE, now)
+    changes, answers = settle(arrivals(jobs), shelf, HOUSE, now)
     return changes, answered(answers)
 
 
@@ -148,7 +155,9 @@ def test_stop_ends_one_session_and_keep_lengthens_another(build: Any) -> None:
 def test_a_batch_names_all_the_state_it_depends_on(build: Any) -> None:
     person, session = build.seed(), build.seed()
     demand, letter = build.demand(person), build.sealed(session, build.key(person))
-    want = wanted([demand, letter, Act("take", demand.author, ids=(b"x",)), Act("keep", b"d", session=b"s", until=1)])
+    want = wanted(
+        arrivals([demand, letter, Act("take", demand.author, ids=(b"x",)), Act("keep", b"d", session=b"s", until=1)])
+    )
     assert want.authors == {demand.author}
     assert want.ids == {letter.id, b"x"}
     assert want.mailboxes == {demand.author}

@@ -376,7 +376,7 @@ async def test_a_fault_of_ours_is_told_without_a_word_of_it(
     def fail(*_: object) -> None:
         raise RuntimeError("the peer's secret")
 
-    monkeypatch.setattr("intentcast_relay.core.inspect", fail)
+    monkeypatch.setattr("intentcast_relay.core.Persist", fail)
     answer = await client.publish(build.demand(build.seed()))
     assert isinstance(answer, Problem)
     assert answer.code == "internal.error"

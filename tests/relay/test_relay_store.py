@@ -10,10 +10,14 @@ import pytest
 from intentcast_protocol.area import Area
 from intentcast_protocol.record import Verified
 from intentcast_protocol.subscription import Filter
-from intentcast_relay.ledger import Act, House, Job, settle, wanted
+from intentcast_relay.ledger import Act, Arrival, House, Job, settle, wanted
+from intentcast_relay.posting import flatten
+from intentcast_relay.rules import Rule
+from intentcast_relay.standing import Standing
 from intentcast_relay.store.contract import Changes, Shelf, Store, StoreError
 from intentcast_relay.store.migration import scripts
-from intentcast_relay.store.sqlite import create, open_store, public_query
+from intentcast_relay.store.search import direct
+from intentcast_relay.store.sqlite import create, open_store
 
 HOUSE = House("ws://relay.example:7447", mailbox_items=100, mailbox_bytes=10**6)
 ALL = 2**40
@@ -43,9 +47,14 @@ async def store(reopen: Open) -> Store:
     return await reopen()
 
 
-async def put(store: Store, now: int, *jobs: Job) -> list[Any]:
+def arrivals(*work: Verified | Act) -> list[Job]:
+    return [Arrival(flatten(one), Standing()) if isinstance(one, Verified) else one for one in work]
+
+
+async def put(store: Store, now: int, *work: Verified | Act) -> list[Any]:
     """Settle some jobs in one transaction and return their answers."""
     answers: list[Any] = []
+    jobs = arrivals(*work)
 
     def decide(shelf: Shelf) -> Changes:
         changes, told = settle(jobs, shelf, HOUSE, now)
@@ -97,8 +106,8 @@ async def test_a_store_loads_what_the_rules_ask_for(reopen: Open, build: Any) ->
         seen.append(shelf)
         return Changes()
 
-    await store.write(wanted([demand, letter]), look)
-    await store.write(wanted([demand, build.sealed(build.seed(), demand.author)]), look)
+    await store.write(wanted(arrivals(demand, letter)), look)
+    await store.write(wanted(arrivals(demand, build.sealed(build.seed(), demand.author))), look)
     known, stranger = seen
     assert known.seq == 2
     assert known.newest[demand.author, "demand"].id == demand.id
@@ -106,7 +115,7 @@ async def test_a_store_loads_what_the_rules_ask_for(reopen: Open, build: Any) ->
     assert known.admissions[demand.author, letter.author].stopped
     assert known.items == {demand.author: 1}
     assert known.bytes == {demand.author: len(letter.record.payload)}
-    assert stranger.demands[demand.author]["replyTo"]["relays"] == [build.url]
+    assert stranger.demands[demand.author] == demand.record.payload
 
 
 async def test_replaced_and_withdrawn_records_are_gone(store: Store, build: Any) -> None:
@@ -125,10 +134,10 @@ async def test_a_transaction_that_fails_leaves_nothing(store: Store, build: Any)
     demand = build.demand(build.seed())
 
     def decide(shelf: Shelf) -> Changes:
-        return Changes(insert={1: demand, 2: demand})
+        return Changes(insert={1: flatten(demand), 2: flatten(demand)})
 
     with pytest.raises(StoreError, match="cannot be written"):
-        await store.write(wanted([demand]), decide)
+        await store.write(wanted(arrivals(demand)), decide)
     assert await stored(store, build.now) == []
     assert await put(store, build.now, demand) == [1]
 
@@ -144,10 +153,10 @@ async def test_pages_are_bounded_and_go_on_where_they_ended(store: Store, build:
 
 
 async def test_a_page_that_an_area_thins_out_still_goes_on(store: Store, build: Any) -> None:
-    cells = [("u178",), ("u2",), ("u2",), ("u178",)]
-    await put(store, build.now, *(build.demand(build.seed(), cells=cell) for cell in cells))
-    first = await store.public(Filter(area=Area(cells=("u1",))), 0, 4, 2, build.now)
-    second = await store.public(Filter(area=Area(cells=("u1",))), first.reached, 4, 2, build.now)
+    lands = [("NL",), ("FR",), ("FR",), ("NL",)]
+    await put(store, build.now, *(build.demand(build.seed(), countries=land) for land in lands))
+    first = await store.public(Filter(area=Area((), ("NL",))), 0, 4, 2, build.now)
+    second = await store.public(Filter(area=Area((), ("NL",))), first.reached, 4, 2, build.now)
     assert [seq for seq, _ in first.records + second.records] == [1, 4]
     assert (first.reached, second.reached) == (2, 4)
 
@@ -241,6 +250,51 @@ async def test_a_demand_of_any_shape_is_kept_and_found(store: Store, build: Any)
 # What is particular to SQLite
 
 
+async def test_rules_are_kept_and_replaced_by_kind_and_subject(reopen: Open, build: Any) -> None:
+    store, key = await reopen(), build.key(build.seed())
+    kept = [Rule("ban", key, 1, 99, None, "floods"), Rule("ban", "arms", 2), Rule("limit", "connections", 3, value=7)]
+    await store.rule(kept, [])
+    await store.rule([Rule("ban", "arms", 4, 50)], [kept[2]])
+    store = await reopen()
+    assert await store.rules() == [kept[0], Rule("ban", "arms", 4, 50)]
+
+
+async def test_a_purge_deletes_public_records_of_a_key_or_category_a_batch_at_a_time(store: Store, build: Any) -> None:
+    seed, other, friend = build.seed(), build.seed(), build.seed()
+    mine = [build.demand(seed, "arms/guns"), build.profile(seed, ("arms",))]
+    gone = build.withdraw(build.seed())
+    rest = [build.demand(other, "arms"), build.demand(friend, "arms/old"), build.demand(build.seed(), "arms-race")]
+    sealed = build.sealed(seed, build.key(other))
+    build.url = HOUSE.url
+    assert await put(store, build.now, *mine, gone, *rest, sealed) == [1, 2, 3, 4, 5, 6, 7]
+    key = build.key(seed)
+    assert len(await store.purge(key, 1)) == 1
+    assert len(await store.purge(key, 9)) == 1
+    assert await store.purge(key, 9) == []
+    assert await stored(store, build.now) == [3, 4, 5, 6]
+    assert len((await store.mailbox(build.key(other), 0, ALL, 9, build.now)).records) == 1
+    await store.rule([Rule("allow", build.key(friend), build.now)], [])
+    assert await store.purge("arms", 9) == [rest[0].id]
+    assert await store.purge("arms", 9) == []
+    assert await stored(store, build.now, Filter(categories=("arms",))) == [5]
+    assert await stored(store, build.now) == [3, 5, 6]
+
+
+async def test_public_records_of_a_type_are_ended_sooner_never_later(store: Store, build: Any) -> None:
+    long = [build.demand(build.seed(), expires=build.now + 1_000) for _ in range(3)]
+    short, profile = build.demand(build.seed(), expires=build.now + 10), build.profile(build.seed())
+    await put(store, build.now, *long, short, profile)
+    after: int | None = 0
+    steps = []
+    while after is not None:
+        after = await store.shorten("demand", 100, after, 2)
+        steps.append(after)
+    assert steps == [2, 4, None]
+    assert await stored(store, build.now + 9) == [1, 2, 3, 4, 5]
+    assert await stored(store, build.now + 10) == [1, 2, 3, 5]
+    assert await stored(store, build.now + 100) == [5]
+
+
 def test_the_writer_syncs_fully(tmp_path: Path) -> None:
     create(tmp_path / "relay.db")
     with_wal = sqlite3.connect(tmp_path / "relay.db")
@@ -260,7 +314,6 @@ async def test_every_commit_is_an_fsync(tmp_path: Path) -> None:
         (Filter(), "INTEGER PRIMARY KEY"),
         (Filter(authors=(bytes(32),)), "record_newest"),
         (Filter(types=("demand",)), "record_type"),
-        (Filter(types=("demand",), categories=("cars", "phones")), "topic USING PRIMARY KEY"),
     ],
 )
 async def test_a_stored_query_walks_the_index_its_filter_offers(
@@ -268,7 +321,7 @@ async def test_a_stored_query_walks_the_index_its_filter_offers(
 ) -> None:
     create(tmp_path / "relay.db")
     database = sqlite3.connect(tmp_path / "relay.db")
-    query, values = public_query(wanted_filter, 1, 9, 10, 5)
+    query, values = direct(wanted_filter, 1, 9, 10, 5)
     plan = [row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {query}", values)]
     database.close()
     assert any(index in step for step in plan), plan

@@ -19,22 +19,29 @@ def scripts() -> list[str]:
     return [entry.read_text(encoding="utf-8") for entry in found]
 
 
+def check_version(connection: sqlite3.Connection, path: str) -> int:
+    """Return a database's schema, 0 for an empty one; raises StoreError if a newer relay or another program made it."""
+    known = len(scripts())
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if application != APPLICATION and (application or version or tables):
+        raise StoreError(f"{path} is not the database of an intentcast relay.")
+    if version > known:
+        raise StoreError(
+            f"{path} was written by a newer intentcast-relay (schema {version}; this one knows {known}). "
+            "Upgrade this program, or restore a backup made with it."
+        )
+    return int(version)
+
+
 def migrate(connection: sqlite3.Connection, path: str) -> None:
     """Apply the migrations a database lacks; `connection` is in autocommit mode.
 
     Raises StoreError for a database made by a newer relay or by another program.
     """
     steps = scripts()
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    (application,) = connection.execute("PRAGMA application_id").fetchone()
-    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    if application != APPLICATION and (application or version or tables):
-        raise StoreError(f"{path} is not the database of an intentcast relay.")
-    if version > len(steps):
-        raise StoreError(
-            f"{path} was written by a newer intentcast-relay (schema {version}; this one knows {len(steps)}). "
-            "Upgrade this program, or restore a backup made with it."
-        )
+    version = check_version(connection, path)
     for number, step in enumerate(steps[version:], start=version + 1):
         try:
             connection.executescript(
