@@ -24,10 +24,11 @@ from intentcast_agent.dialogue import let_time_pass, open_dialogue, say
 from intentcast_agent.home import Home
 from intentcast_agent.inbox import Opened, Side, open_envelope
 from intentcast_agent.keystore import Keystore
-from intentcast_agent.link import find_seal_key
+from intentcast_agent.link import Link, find_seal_key
 from intentcast_agent.outbox import Outbox
 from intentcast_agent.person import desk
 from intentcast_agent.pool import Lane, Pool
+from intentcast_agent.relaykey import RelayKeys
 from intentcast_agent.settings import Settings, read_settings
 from intentcast_agent.store import Row, Store, Transaction, open_store
 from intentcast_agent.vendor.responder import Responder, open_responder
@@ -51,6 +52,7 @@ class Agent:
         self.settings: Settings = read_settings(home)
         self.outbox = Outbox(store)
         self.pool = Pool(http, self.outbox)
+        self.relay_keys = RelayKeys(http, store, self.now)
         self.http = http
         self.responder: Responder | None = None
         self.online = False
@@ -110,8 +112,12 @@ class Agent:
         async def on_mail(_relay: str, record: Record) -> None:
             await self.take_in(record, _PERSON, author)
 
+        async def attend(relay: str, link: Link) -> int | None:
+            return await upkeep.keep_mailboxes(self.store, author, relay, link, self.now())
+
         if self.online:
-            self.pool.open_lane(Lane(author, keys, on_mail), relays)
+            self.relay_keys.learn(relays)
+            self.pool.open_lane(Lane(author, keys, on_mail, attend=attend), relays)
 
     async def take_in(self, record: Record, side: Side, lane: bytes) -> Opened | None:
         """Give an envelope its effect and tell whoever listens."""
@@ -146,6 +152,9 @@ class Agent:
                         with contextlib.suppress(TimeoutError):
                             async with asyncio.timeout(0.25):
                                 await events.get()
+                        # However much has happened, one look sees it all.
+                        while not events.empty():
+                            events.get_nowait()
             except TimeoutError:
                 return bool(await holds())
         return True
@@ -154,8 +163,9 @@ class Agent:
         """Wait until every relay's stored mail was read; return the relays that could not be."""
         await self.go_online()
         waits = [asyncio.create_task(courier.ready.wait()) for courier in self.pool.couriers()]
+        self.relay_keys.learn({courier.relay for courier in self.pool.couriers()})
         if waits:
-            await asyncio.wait(waits, timeout=within)
+            await asyncio.gather(asyncio.wait(waits, timeout=within), self.relay_keys.settle(within))
         for wait in waits:
             wait.cancel()
         return tuple(sorted({courier.relay for courier in self.pool.couriers() if not courier.ready.is_set()}))
@@ -221,6 +231,7 @@ class Agent:
         """Erase what has no more use: keys of closed demands, what was delivered, what can no longer be replayed."""
         if self.responder:
             await self.responder.publish_profile()
+        self.relay_keys.learn({courier.relay for courier in self.pool.couriers()})
         async with self.store.transaction() as tx:
             await upkeep.erase_closed(tx, now)
             await upkeep.prune(tx, now)
@@ -238,6 +249,7 @@ class Agent:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.pool.close()
+        await self.relay_keys.close()
 
 
 @asynccontextmanager
@@ -245,7 +257,8 @@ async def run_agent(home: Home, keystore: Keystore) -> AsyncIterator[Agent]:
     """Open a home's store and give its agent for the length of a block. The caller holds the home's lock."""
     store = await open_store(home.database, keystore.data_key)
     try:
-        async with aiohttp.ClientSession() as http:
+        # A cookie would tell a relay which demands are of one agent.
+        async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http:
             agent = Agent(home, keystore, store, http)
             try:
                 yield agent

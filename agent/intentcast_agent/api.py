@@ -26,9 +26,10 @@ MAX_LINE = 4 * 1024 * 1024
 VERBS = frozenset({
     "agreement_bundle", "agreement_list", "agreement_view", "catch_up", "contact_set", "contact_view", "deal_accept",
     "deal_answer", "deal_counter", "deal_wait", "demand_cast", "demand_list", "demand_preview", "demand_view",
-    "demand_withdraw",
-    "offer_compare", "offer_decline", "offer_list", "offer_view", "status", "vendor_deals", "vendor_load",
-    "vendor_policy", "watch",
+    "demand_invite", "demand_withdraw",
+    "offer_compare", "offer_decline", "offer_list", "offer_view", "status", "vendor_deals", "vendor_domain",
+    "vendor_domain_check", "vendor_invitation_add", "vendor_invitation_list", "vendor_invitation_pass_on",
+    "vendor_load", "vendor_policy", "watch",
 })  # fmt: skip
 
 
@@ -49,8 +50,8 @@ def failure(error: Exception) -> Failed | None:
     """Return an exception a person can act on as `Failed`, or None for one that is a fault of ours."""
     from intentcast_protocol.errors import IntentcastError  # noqa: PLC0415
 
+    from intentcast_agent.names import NotFound  # noqa: PLC0415
     from intentcast_agent.person.draft import DraftError  # noqa: PLC0415
-    from intentcast_agent.service import NotFound  # noqa: PLC0415
 
     if isinstance(error, NotFound):
         return Failed("refused.record.unknown", str(error), 3)

@@ -26,11 +26,13 @@ from intentcast_protocol.negotiation import (
     tick,
     write_session,
 )
+from intentcast_protocol.offer import read_offer
 from intentcast_protocol.record import Verified, decode_record, sign, verify
 from intentcast_protocol.sealing import SealKey, seal_key
 from nacl.utils import random as random_bytes
 
 from intentcast_agent.store import Row, Transaction
+from intentcast_agent.witness import read_keys, witnesses
 
 MESSAGE_LIFE = 30 * 86_400
 _KEYED = ("accept", "confirm")  # and the first; a notice brings one when the last has aged
@@ -373,7 +375,7 @@ def new_seed() -> bytes:
 async def keep_agreement(
     tx: Transaction, dialogue: Dialogue, demand_record: bytes, confirm: Verified, now: int
 ) -> None:
-    """Bundle an agreement's records and keep it, on either side.
+    """Bundle an agreement's records and what relays attest of the vendor, and keep it, on either side.
 
     Raises InvalidMessage, so that nothing comes of it, when the bundle does not prove itself. PROTOCOL §8.6
     """
@@ -382,7 +384,10 @@ async def keep_agreement(
     accept = await find_message(tx, session.accept or b"")
     assert offer is not None
     assert accept is not None
-    data = bundle(decode_record(demand_record), offer.record, accept.record, confirm.record)
+    keys = await read_keys(tx, dialogue.relays)
+    seen = witnesses(offer, read_offer(offer), keys, at=accept.created)
+    records = (decode_record(demand_record), offer.record, accept.record, confirm.record)
+    data = bundle(*records, attestations=[word for _, word in seen])
     verify_agreement(data)
     await tx.run(
         "INSERT OR IGNORE INTO agreement (id, number, session, bundle, at) VALUES (?, ?, ?, ?, ?)",

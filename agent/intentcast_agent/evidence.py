@@ -1,5 +1,6 @@
 """What an agreement proves, for people and programs: from its bytes alone."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from intentcast_protocol.agreement import verify_agreement
@@ -15,13 +16,14 @@ def agreement_view(data: bytes) -> dict[str, Any]:
     return {
         "id": cid(found.id),
         "verified": True,
-        "witnessed": "not witnessed" if not found.witnesses else [did(key) for key in found.witnesses],
+        "witnessed": "not witnessed" if not found.witnesses else [did(one.relay) for one in found.witnesses],
+        "witnesses": [{"relay": did(one.relay), "url": one.url, "seen": one.seen} for one in found.witnesses],
         "demand": cid(found.demand.id),
         "title": found.demand.name,
         "person": did(found.demand.author),
         "vendor": offer.seller.name,
         "vendor_key": did(offer.author),
-        "domain": domain_view(offer),
+        "domain": domain_view(offer, [one.url for one in found.witnesses]),
         "item": offer.item.get("name", offer.item["category"]),
         "price": money(offer.price.total, offer.price.currency),
         "currency": offer.price.currency,
@@ -31,6 +33,8 @@ def agreement_view(data: bytes) -> dict[str, Any]:
     }
 
 
-def domain_view(offer: Offer | None) -> dict[str, Any] | None:
-    """Return the domain a vendor claims; it is a claim until a relay has checked it."""
-    return {"name": offer.seller.domain, "checked": False} if offer and offer.seller.domain else None
+def domain_view(offer: Offer | None, witnesses: Sequence[str]) -> dict[str, Any] | None:
+    """Return the domain a vendor claims, and the addresses of the relays that saw it; without any it is a claim."""
+    if offer is None or offer.seller.domain is None:
+        return None
+    return {"name": offer.seller.domain, "checked": bool(witnesses), "witnesses": list(witnesses)}

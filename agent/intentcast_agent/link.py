@@ -1,23 +1,28 @@
 """One connection to one relay: prove keys, ask, and hear what it pushes. PROTOCOL §9"""
 
 import asyncio
+import json
 import time
 from collections.abc import Iterable
 from dataclasses import replace
 from urllib.parse import urlsplit
 
 import aiohttp
-from intentcast_protocol.errors import IntentcastError, InvalidMessage, Refused
+from intentcast_protocol.attestation import Attestation, read_attestation
+from intentcast_protocol.errors import CODES, IntentcastError, InvalidMessage, Refused
 from intentcast_protocol.frames import (
     Ack,
     Answer,
+    Attested,
     Auth,
     Challenge,
     Closed,
     Count,
     Counted,
     Cursor,
+    Domain,
     Hello,
+    Invite,
     Live,
     Mailbox,
     Problem,
@@ -30,17 +35,23 @@ from intentcast_protocol.frames import (
     read_answer,
 )
 from intentcast_protocol.identity import Key
+from intentcast_protocol.invitation import Invitation
 from intentcast_protocol.limits import MAX_FRAME
 from intentcast_protocol.profile import read_profile
 from intentcast_protocol.record import VERSION, Record, verify
 from intentcast_protocol.subscription import Filter
+from intentcast_protocol.vocabulary import visible
 
 _ANSWER_WITHIN = 20.0  # s a relay has to answer a request
 _TOGETHER = 64  # requests under way at once
 _FEED = 1_024  # pushed frames we hold before we stop reading, so that TCP slows the relay down
+_REMEMBERED = 64  # invitations that a relay has to remember on one connection. PROTOCOL §10.5
+_INFO_WITHIN = 5.0  # s a relay has to send its info document
+_MAX_INFO = 65_536  # bytes of it
+_DID = 56  # characters of a key
 
 Pushed = Records | Live | Closed
-Numbered = Auth | Publish | Count | Mailbox
+Numbered = Auth | Publish | Count | Mailbox | Domain | Invite
 
 
 class LinkDown(Exception):
@@ -51,12 +62,15 @@ class Link:
     """An open connection; make one with `open_link`, and leave it with `close`.
 
     Requests raise Refused or InvalidMessage with the relay's code, or LinkDown. What a relay pushes for a mailbox or
-    subscription comes out of `feed`, in order, with the number of its request.
+    subscription comes out of `feed`, in order, with the number of its request. `domain` is the domain this connection
+    has proven.
     """
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse, host: str, challenge: Challenge) -> None:
         self.epoch = challenge.epoch
         self.feed: asyncio.Queue[Pushed | None] = asyncio.Queue(_FEED)
+        self.domain: str | None = None
+        self._shown: set[Key] = set()
         self._socket = socket
         self._host = host
         self._nonce = challenge.nonce
@@ -91,6 +105,33 @@ class Link:
     async def take(self, key: Key, ids: Iterable[bytes]) -> None:
         """Delete records from a mailbox."""
         await self._ask(Mailbox(0, "take", key, ids=tuple(ids)))
+
+    async def prove_domain(self, key: Key) -> Attestation:
+        """Ask the relay to look whether the domain in the stored profile of a proven key names it. PROTOCOL §9.10"""
+        answer = await self._ask(Domain(0, key))
+        if not isinstance(answer, Attested):
+            raise InvalidMessage("invalid.attestation.malformed", "the relay answered with something else")
+        attestation = read_attestation([answer.payload, answer.signature])
+        self.domain = attestation.domain
+        return attestation
+
+    async def show(self, invitation: Invitation) -> None:
+        """Show an invitation to the relay, once on this connection. PROTOCOL §10.5"""
+        if invitation.demand in self._shown:
+            return
+        if len(self._shown) >= _REMEMBERED:
+            raise LinkDown("more invitations than a relay remembers; a new connection begins anew")
+        self._shown.add(invitation.demand)
+        chain = tuple((link.payload, link.signature) for link in invitation.links)
+        try:
+            await self._ask(Invite(0, chain))
+        except IntentcastError:
+            self._shown.discard(invitation.demand)
+            raise
+
+    async def keep(self, key: Key, session: Key, until: int) -> None:
+        """Have the admission of a session to a proven key last until a moment, at least. PROTOCOL §10.4"""
+        await self._ask(Mailbox(0, "keep", key, session=session, until=until))
 
     async def request(self, frame: Numbered) -> Answer:
         """Send any other request and return its answer."""
@@ -128,7 +169,7 @@ class Link:
             self._waiting.pop(req, None)
         if isinstance(answer, Problem):
             kind = InvalidMessage if answer.code.startswith("invalid.") else Refused
-            raise kind(answer.code)
+            raise kind(answer.code, _reason(answer))
         return answer
 
     async def _read(self) -> None:
@@ -151,7 +192,7 @@ class Link:
     async def _hand_out(self, answer: Answer) -> None:
         if isinstance(answer, Records | Live | Closed):
             await self.feed.put(answer)
-        elif isinstance(answer, Ack | Counted | Problem) and answer.req is not None:
+        elif isinstance(answer, Ack | Counted | Attested | Problem) and answer.req is not None:
             future = self._waiting.get(answer.req)
             if future and not future.done():
                 future.set_result(answer)
@@ -163,6 +204,34 @@ class Link:
     def is_up(self) -> bool:
         """Whether the connection is still being read."""
         return not self._reader.done()
+
+
+def _reason(problem: Problem) -> str:
+    """Return what a relay says beyond the sentence of its code, harmless to show."""
+    return visible(problem.sentence.removeprefix(CODES[problem.code]).strip().removeprefix("(").removesuffix(")"))
+
+
+async def fetch_key(http: aiohttp.ClientSession, relay: str) -> str | None:
+    """Read a relay's own key, as did:key text, from its info document; None where that does not work. PROTOCOL §11.2"""
+    data = bytearray()
+    try:
+        async with (
+            asyncio.timeout(_INFO_WITHIN),
+            http.get(
+                relay.replace("ws", "http", 1),
+                headers={"Accept-Encoding": "identity"},
+                allow_redirects=False,
+                auto_decompress=False,
+            ) as answer,
+        ):
+            while len(data) <= _MAX_INFO and (chunk := await answer.content.read(_MAX_INFO)):
+                data += chunk
+        info = json.loads(data) if len(data) <= _MAX_INFO else None
+    except (TimeoutError, OSError, aiohttp.ClientError, ValueError, RecursionError):
+        return None
+    key = info.get("key") if isinstance(info, dict) else None
+    good = isinstance(key, str) and len(key) == _DID and key.startswith("did:key:z6Mk") and key.isascii()
+    return key if good else None
 
 
 async def count_listeners(http: aiohttp.ClientSession, relay: str, wanted: Count) -> Counted | None:

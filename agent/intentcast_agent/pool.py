@@ -17,7 +17,8 @@ import aiohttp
 from intentcast_protocol.errors import IntentcastError, InvalidMessage, Refused
 from intentcast_protocol.frames import Closed, Cursor, Live, Records
 from intentcast_protocol.identity import Key
-from intentcast_protocol.limits import MAX_TAKE
+from intentcast_protocol.invitation import Invitation
+from intentcast_protocol.limits import MAX_STAMP, MAX_TAKE
 from intentcast_protocol.record import Record
 from intentcast_protocol.subscription import Filter
 
@@ -40,6 +41,10 @@ class Lane:
     on_public: Callable[[str, tuple[tuple[int, Record], ...]], Awaitable[None]] | None = None
     place: Callable[[str], Awaitable[Cursor | None]] | None = None
     keep_place: Callable[[str, Cursor], Awaitable[None]] | None = None
+    # What a connection is owed besides mail, such as the proof of a domain; returns when to do it again (s), or None
+    # for whenever the lane is poked.
+    attend: Callable[[str, Link], Awaitable[int | None]] | None = None
+    work: int = MAX_STAMP  # bits of a stamp that a first message may cost
 
 
 @dataclass(slots=True)
@@ -56,6 +61,7 @@ class Courier:
     _mailboxes: dict[int, Key] = field(default_factory=dict)
     _proven: set[Key] = field(default_factory=set)
     _public: int | None = None
+    _attend_at: int | None = None
     _over: bool = False
 
     def poke(self) -> None:
@@ -90,7 +96,12 @@ class Courier:
         link = await open_link(self.http, self.relay)
         self._mailboxes.clear()
         self._proven.clear()
+        self._attend_at = None
         try:
+            if self.lane.wanted is not None:
+                # Before the first demand is heard, so that offers carry what comes of it, and before anything is
+                # pushed, which nobody reads yet.
+                await self._attend(link)
             await self._prove_new(link)
             if self.lane.wanted is not None and self.lane.place:
                 cursor = await self.lane.place(self.relay)
@@ -143,28 +154,48 @@ class Courier:
             return False
         return True
 
+    async def _attend(self, link: Link) -> None:
+        if self.lane.attend and (self._attend_at is None or time.time() >= self._attend_at):
+            self._attend_at = await self.lane.attend(self.relay, link)
+
+    async def _deliver_due(self, link: Link) -> bool:
+        """Hand over the next of what is due; return whether there was any."""
+        now, domain = int(time.time()), link.domain is not None
+        parcels = await self.outbox.due(self.lane.name, self.relay, now, domain=domain, work=self.lane.work)
+        await asyncio.gather(*(self._hand_over(link, parcel) for parcel in parcels))
+        return bool(parcels)
+
     async def _deliver(self, link: Link) -> None:
         while True:
             self._poke.clear()
             await self._prove_new(link)
-            now = int(time.time())
-            parcels = await self.outbox.due(self.lane.name, self.relay, now)
-            await asyncio.gather(*(self._hand_over(link, parcel) for parcel in parcels))
-            if parcels:
+            await self._attend(link)
+            if await self._deliver_due(link):
                 continue
             due = await self.outbox.next_due(self.lane.name, self.relay)
-            wait = None if due is None else max(due - time.time(), 0.05)
+            soonest = min((at for at in (due, self._attend_at) if at is not None), default=None)
+            wait = None if soonest is None else max(soonest - time.time(), 0.05)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait):
                     await self._poke.wait()
 
     async def _hand_over(self, link: Link, parcel: Parcel) -> None:
         try:
+            if parcel.invitation:
+                await _show(link, parcel.invitation)
             await link.publish(parcel.record)
         except (Refused, InvalidMessage) as error:
             await self.outbox.refused(parcel, self.relay, error.code, int(time.time()))
         else:
             await self.outbox.delivered(parcel.outbox, self.relay)
+
+
+async def _show(link: Link, invitation: Invitation) -> None:
+    """Show an invitation; one that the relay refuses opens no mailbox, which may pass, or another rung may."""
+    try:
+        await link.show(invitation)
+    except (Refused, InvalidMessage) as error:
+        raise Refused("refused.mailbox.not-admitted", str(error)) from error
 
 
 class Pool:

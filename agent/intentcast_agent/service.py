@@ -7,35 +7,32 @@ home knows. Every method raises IntentcastError or NotFound, and nothing else a 
 import asyncio
 from collections.abc import AsyncIterator
 from decimal import Decimal, InvalidOperation
+from time import perf_counter
 
 from intentcast_protocol.demand import Demand, read_demand
 from intentcast_protocol.disclosure import STAGES
 from intentcast_protocol.encoding import decode
 from intentcast_protocol.errors import InvalidMessage, StateError
 from intentcast_protocol.frames import Count
-from intentcast_protocol.identity import Key, cid, did
+from intentcast_protocol.identity import Key, cid, did, parse_did
 from intentcast_protocol.negotiation import State
 from intentcast_protocol.offer import read_offer
 from intentcast_protocol.quantity import money
 from intentcast_protocol.record import decode_record, verify
 from intentcast_protocol.vocabulary import read_text
 
+from intentcast_agent import invitation
 from intentcast_agent.dialogue import Dialogue, find_message, read_dialogue, read_message
 from intentcast_agent.evidence import agreement_view, domain_view
 from intentcast_agent.link import count_listeners
+from intentcast_agent.names import find_named, read_number
 from intentcast_agent.outbox import progress
 from intentcast_agent.person import desk
 from intentcast_agent.person.draft import read_template
 from intentcast_agent.store import Row, Transaction
 from intentcast_agent.vendor.verbs import VendorVerbs
 from intentcast_agent.view import Json, details, readable, terms_of, text_of, told_to_winner
-
-
-class NotFound(Exception):
-    """There is no such demand, offer or agreement in this home."""
-
-    def __init__(self, name: str, hint: str) -> None:
-        super().__init__(f"There is no {name} here. See: {hint}")
+from intentcast_agent.witness import describe, read_keys, witnesses
 
 
 class Service(VendorVerbs):
@@ -80,7 +77,7 @@ class Service(VendorVerbs):
 
     async def demand_cast(self, draft: str, within: float = 10.0) -> Json:
         """Sign a previewed draft and cast it; returns when a relay has it on its disk, or after `within` seconds."""
-        number = _number(draft, "d")
+        number = read_number(draft, "d")
         async with self.agent.store.transaction() as tx:
             demand = await desk.cast(tx, number, self.agent.now())
         await self.agent.go_online()
@@ -115,8 +112,9 @@ class Service(VendorVerbs):
     async def demand_view(self, demand: str) -> Json:
         """Show a demand, where it is, and its offers."""
         async with self.agent.store.reading() as tx:
-            row = await _find(tx, "demand", demand, "d", "intentcast demand list")
+            row = await find_named(tx, "demand", demand, "d")
             view = await self._demand(tx, row)
+            view["invitations"] = await invitation.list_made(tx, row["author"])
             record = verify(decode_record(row["record"]))
         view["relays"] = await self._carried(Key(row["author"]))
         view["body"] = readable(record.body)
@@ -139,10 +137,20 @@ class Service(VendorVerbs):
     async def demand_withdraw(self, demand: str) -> Json:
         """Withdraw a demand everywhere and close its sessions."""
         async with self.agent.store.transaction() as tx:
-            row = await _find(tx, "demand", demand, "d", "intentcast demand list")
+            row = await find_named(tx, "demand", demand, "d")
             await desk.withdraw(tx, row, self.agent.now())
         await self._sent(Key(row["author"]))
         return await self.demand_view(demand)
+
+    async def demand_invite(
+        self, demand: str, to: str, uses: int = 1, until: int | None = None, onward: bool = False
+    ) -> Json:
+        """Sign an invitation to write to an open demand, for the holder of a key."""
+        key = parse_did(to)
+        async with self.agent.store.transaction() as tx:
+            row = await find_named(tx, "demand", demand, "d")
+            now = self.agent.now()
+            return await desk.invite(tx, row, to=key, uses=uses, until=until, onward=onward, now=now)
 
     # Offers
 
@@ -150,7 +158,7 @@ class Service(VendorVerbs):
         """List a demand's offers, best first: those that fit, then by what they cost in all; and what was refused."""
         async with self.agent.store.reading() as tx:
             if demand:
-                found = await _find(tx, "demand", demand, "d", "intentcast demand list")
+                found = await find_named(tx, "demand", demand, "d")
                 rows = await tx.all("SELECT * FROM session WHERE role = 'person' AND demand = ?", found["id"])
                 rejected = await tx.all("SELECT * FROM rejected WHERE demand = ? ORDER BY at", found["id"])
             else:
@@ -173,12 +181,16 @@ class Service(VendorVerbs):
         offer = read_offer(message) if message else None
         demand = read_demand(verify(decode_record(row["demand_record"])))
         judgement = demand.judge(message.body) if message else None
+        keys = await read_keys(tx, dialogue.relays) if offer else {}
+        seen = [relay for relay, _ in witnesses(message, offer, keys, at=self.agent.now())] if message and offer else []
         view: Json = {
             "name": f"o{row['number']}",
             "session": did(session.key),
             "vendor": session.vendor_name or "unknown",
             "vendor_key": did(session.vendor),
-            "domain": domain_view(offer),
+            "domain": domain_view(offer, seen),
+            "witnesses": len(seen),
+            "witnessed": describe(offer.seller.domain, len(seen)) if offer else None,
             "state": str(session.state),
             "turn": session.turn,
             "deadline": session.deadline,
@@ -190,7 +202,7 @@ class Service(VendorVerbs):
     async def offer_view(self, offer: str) -> Json:
         """Show one session: the standing offer with each part of its price, every must-have, and all messages."""
         async with self.agent.store.reading() as tx:
-            row = await _find(tx, "session", offer, "o", "intentcast offer list")
+            row = await find_named(tx, "session", offer, "o")
             view = await self._offer(tx, row)
             view.pop("rank")
             dialogue = await _read(tx, row)
@@ -215,6 +227,8 @@ class Service(VendorVerbs):
             ]
             told = await tx.all("SELECT attribute, decision, reason, at FROM ledger WHERE session = ?", row["key"])
             view["disclosed"] = [dict(one) for one in told]
+            rested = await tx.all("SELECT decision, reason, at FROM acceptance WHERE session = ?", row["key"])
+            view["accepted"] = [dict(one) for one in rested]
         return view
 
     async def offer_compare(self, demand: str) -> Json:
@@ -257,14 +271,17 @@ class Service(VendorVerbs):
         await self._sent(dialogue.lane)
         return await self.offer_view(offer)
 
-    async def deal_accept(self, offer: str, anyway: bool = False) -> Json:
-        """Accept the standing offer; the vendor's confirm makes it an agreement."""
+    async def deal_accept(self, offer: str, anyway: bool = False, say_so: bool = False) -> Json:
+        """Accept the standing offer; the vendor's confirm makes it an agreement.
+
+        `say_so` is the person's word where fewer than two of their relays have seen the vendor's domain.
+        """
         missing = await self.agent.catch_up()
         async with self.agent.store.transaction() as tx:
             dialogue = await self._dialogue(tx, offer)
             unread = set(missing) & set(dialogue.relays)
             now = self.agent.now()
-            await desk.accept(tx, dialogue, all_relays_read=not unread, anyway=anyway, now=now)
+            await desk.accept(tx, dialogue, all_relays_read=not unread, anyway=anyway, say_so=say_so, now=now)
         await self._sent(dialogue.lane)
         return await self.offer_view(offer)
 
@@ -274,7 +291,7 @@ class Service(VendorVerbs):
 
         async def moved() -> bool:
             async with self.agent.store.reading() as tx:
-                row = await _find(tx, "session", offer, "o", "intentcast offer list")
+                row = await find_named(tx, "session", offer, "o")
                 dialogue = await _read(tx, row)
             return dialogue.session.turn != "vendor" or dialogue.session.state is State.AGREED
 
@@ -282,7 +299,7 @@ class Service(VendorVerbs):
         return await self.offer_view(offer)
 
     async def _dialogue(self, tx: Transaction, offer: str) -> Dialogue:
-        row = await _find(tx, "session", offer, "o", "intentcast offer list")
+        row = await find_named(tx, "session", offer, "o")
         if row["role"] != "person":
             raise StateError("refused.session.not-now", "this home is the vendor of that session")
         return await read_dialogue(tx, row)
@@ -309,13 +326,13 @@ class Service(VendorVerbs):
     async def agreement_view(self, agreement: str) -> Json:
         """Show an agreement, verified anew from its own bytes."""
         async with self.agent.store.reading() as tx:
-            row = await _find(tx, "agreement", agreement, "a", "intentcast agreement list")
+            row = await find_named(tx, "agreement", agreement, "a")
             return self._agreement(tx, row)
 
     async def agreement_bundle(self, agreement: str) -> Json:
         """Return an agreement's bytes, in hex."""
         async with self.agent.store.reading() as tx:
-            row = await _find(tx, "agreement", agreement, "a", "intentcast agreement list")
+            row = await find_named(tx, "agreement", agreement, "a")
             data = tx.open("agreement", "bundle", row["id"], row["bundle"])
         return {"name": f"a{row['number']}", "id": cid(row["id"]), "bundle": data.hex()}
 
@@ -355,6 +372,7 @@ class Service(VendorVerbs):
             counts = {name: await _count(tx, name) for name in ("demand", "session", "agreement", "stock")}
         return {
             "online": self.agent.online,
+            "domain": await self.domain_state(),
             "vendor": self.agent.responder is not None,
             "relays": {relay: any(one.connected for one in couriers if one.relay == relay)
                        for relay in {one.relay for one in couriers} | set(self.agent.settings.relays)},
@@ -371,38 +389,22 @@ class Service(VendorVerbs):
         """Yield a demand's list of offers whenever it changes, for `within` seconds."""
         await self.agent.go_online()
         deadline = self.agent.now() + within
-        last = None
-        while True:
-            listed = await self.offer_list(demand)
-            if listed != last:
+        listed = await self.offer_list(demand)
+        yield listed
+        took = 0.0
+
+        async def changed() -> bool:
+            nonlocal listed, took
+            began = perf_counter()
+            before, listed = listed, await self.offer_list(demand)
+            took = perf_counter() - began
+            return listed != before
+
+        while self.agent.now() < deadline:
+            if await self.agent.until(changed, min(1.0, max(deadline - self.agent.now(), 0))):
                 yield listed
-                last = listed
-            if self.agent.now() >= deadline:
-                return
-
-            async def changed(before: Json = listed) -> bool:
-                return await self.offer_list(demand) != before
-
-            await self.agent.until(changed, min(1.0, max(deadline - self.agent.now(), 0)))
-
-
-def _number(name: str, letter: str) -> int:
-    digits = name.removeprefix(letter)
-    if not digits.isascii() or not digits.isdecimal() or len(digits) > 9:
-        kinds = {"d": "demand", "o": "offer", "a": "agreement"}
-        raise NotFound(f"{kinds[letter]} called {name[:80]}", f"intentcast {kinds[letter]} list")
-    return int(digits)
-
-
-async def _find(tx: Transaction, table: str, name: str, letter: str, hint: str) -> Row:
-    if name.startswith("b") and len(name) > 20:
-        rows = [row for row in await tx.all(f"SELECT * FROM {table}") if "id" in row.keys() and cid(row["id"]) == name]  # noqa: S608, SIM118
-        row = rows[0] if rows else None
-    else:
-        row = await tx.one(f"SELECT * FROM {table} WHERE number = ?", _number(name, letter))  # noqa: S608
-    if row is None:
-        raise NotFound(f"{'offer' if table == 'session' else table} called {name[:80]}", hint)
-    return row
+                # A look at many offers takes time that opening the next ones needs: at most half of it.
+                await asyncio.sleep(took)
 
 
 async def _read(tx: Transaction, row: Row) -> Dialogue:

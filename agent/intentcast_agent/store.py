@@ -33,7 +33,10 @@ class StoreNewer(Exception):
 
 
 class Transaction:
-    """Statements that become durable together, or not at all."""
+    """Statements that become durable together, or not at all.
+
+    Each is one visit to the database's thread, since going there and back is what a small statement costs.
+    """
 
     def __init__(self, db: aiosqlite.Connection, columns: ColumnSeal) -> None:
         self._db = db
@@ -41,18 +44,18 @@ class Transaction:
 
     async def run(self, sql: str, *values: Value) -> int:
         """Run one statement and return the rowid it inserted, or the number of rows it changed."""
-        async with self._db.execute(sql, values) as cursor:
-            return (cursor.lastrowid or 0) if sql.startswith("INSERT") else cursor.rowcount
+        # The statement is done once it was executed: closing its cursor would be a visit for nothing.
+        cursor = await self._db.execute(sql, values)
+        return (cursor.lastrowid or 0) if sql.startswith("INSERT") else cursor.rowcount
 
     async def one(self, sql: str, *values: Value) -> Row | None:
         """Return the first row, or None."""
-        async with self._db.execute(sql, values) as cursor:
-            return await cursor.fetchone()
+        rows = await self.all(sql, *values)
+        return rows[0] if rows else None
 
     async def all(self, sql: str, *values: Value) -> list[Row]:
         """Return all rows."""
-        async with self._db.execute(sql, values) as cursor:
-            return list(await cursor.fetchall())
+        return list(await self._db.execute_fetchall(sql, values))
 
     async def number(self, table: str) -> int:
         """Return the next number people call a row of `table` by; numbers are never used twice."""

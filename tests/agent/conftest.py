@@ -124,8 +124,12 @@ class Person(Party):
             prepared = await desk.prepare(tx, read_template(text), tuple(relays), self.clock.now)
             return await desk.cast(tx, prepared.number, self.clock.now)
 
-    async def accept(self, session: bytes, *, all_relays_read: bool = True, anyway: bool = False) -> Verified:
-        found: Verified = await self.act(session, desk.accept, all_relays_read=all_relays_read, anyway=anyway)
+    async def accept(
+        self, session: bytes, *, all_relays_read: bool = True, anyway: bool = False, say_so: bool = True
+    ) -> Verified:
+        """Accept; nobody at this table has a domain that was witnessed, unless the test says otherwise."""
+        named = {"all_relays_read": all_relays_read, "anyway": anyway, "say_so": say_so}
+        found: Verified = await self.act(session, desk.accept, **named)
         return found
 
     async def counter(self, session: bytes, total: str) -> Verified:
@@ -225,6 +229,7 @@ class Table:
 
     def __init__(self, folder: Path, stack: AsyncExitStack) -> None:
         self.clock = Clock()
+        self.parties: list[Party] = []
         self._folder = folder
         self._stack = stack
 
@@ -243,7 +248,9 @@ class Table:
 
     async def person(self, name: str = "person", relays: Sequence[str] = (RELAY,)) -> Person:
         home = self._home(name, relays)
-        return Person(home, await self._agent(home), Side(desk.begin_with, desk.react, desk.recover), self.clock)
+        person = Person(home, await self._agent(home), Side(desk.begin_with, desk.react, desk.recover), self.clock)
+        self.parties.append(person)
+        return person
 
     async def vendor(
         self,
@@ -269,7 +276,9 @@ class Table:
                 await stockroom.load(tx, "cars", (StockItem("golf", GOLF, price, "EUR", quantity),))
         agent.responder = await open_responder(agent)
         assert agent.responder is not None
-        return Vendor(home, agent, agent.responder.side, self.clock)
+        vendor = Vendor(home, agent, agent.responder.side, self.clock)
+        self.parties.append(vendor)
+        return vendor
 
     def forger(self, demand: Demand, name: str = "Autohof Noord") -> Forger:
         return Forger(name, demand, self.clock)

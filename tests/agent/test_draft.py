@@ -5,13 +5,14 @@ import tomllib
 import pytest
 from intentcast_agent.person.draft import TEMPLATE, DraftError, from_words, read_template
 
-STAMP, NEAR = 'admit = ["stamp:18"]', "near = { lat = 52.09, lon = 5.12, radius_km = 50 }"
+LADDER, NEAR = 'admit = ["domain", "invite", "stamp:18"]', "near = { lat = 52.09, lon = 5.12, radius_km = 50 }"
 
 
-@pytest.mark.parametrize("admit", ["5", '"stamp:18"', '["stamp:x"]', '["stamp:99"]', "[]", "[18]"])
+@pytest.mark.parametrize("admit", ["5", '"stamp:18"', '["stamp:x"]', '["stamp:99"]', "[]", "[18]",
+                                   '["domian"]', '["invite", "stamp:99"]'])  # fmt: skip
 def test_admit_that_no_vendor_could_meet_is_refused_by_name(admit: str) -> None:
     with pytest.raises(DraftError, match="admit"):
-        read_template(TEMPLATE.replace(STAMP, f"admit = {admit}"))
+        read_template(TEMPLATE.replace(LADDER, f"admit = {admit}"))
 
 
 @pytest.mark.parametrize(
@@ -27,4 +28,4 @@ def test_place_that_is_nowhere_is_refused_by_name(place: str) -> None:
 def test_any_words_make_a_draft_that_can_be_read(words: str) -> None:
     text = from_words(words)
     assert tomllib.loads(text)["name"] == " ".join(words.split())
-    assert read_template(text).body["admit"] == ["stamp:18"]
+    assert read_template(text).body["admit"] == ["domain", "invite", "stamp:18"]

@@ -9,8 +9,15 @@ from intentcast_agent.outbox import Outbox, Parcel, progress
 from intentcast_protocol.limits import STAMP_AGE
 from intentcast_protocol.record import parse, verify
 from intentcast_protocol.sealing import check_stamp, unseal
+from intentcast_protocol.testing import CARS
 
 Table = Any  # the fixtures are conftest.py's
+DOMAIN_OR_STAMP = f"""\
+name = "A small car"
+category = "{CARS}"
+max_price = "20000 EUR"
+admit = ["domain", "stamp:4"]
+"""
 RELAY, OTHER = "ws://127.0.0.1:1", "ws://127.0.0.1:2"
 
 
@@ -140,6 +147,24 @@ async def test_message_is_sealed_once_for_all_relays(table: Table) -> None:
     async with vendor.store.reading() as tx:
         assert await progress(tx, row["id"]) == (1, 2)
     assert verify(first.record).to == demand.author
+
+
+async def test_envelope_gets_a_stamp_for_the_relay_that_wants_one_and_serves_the_others_with_it(table: Table) -> None:
+    """The domain is proven at one relay only; what it got without a stamp is the same message all the same."""
+    vendor, person = await table.vendor(relays=(RELAY, OTHER)), await table.person()
+    await person.cast(DOMAIN_OR_STAMP, relays=(RELAY, OTHER))
+    (record,) = await person.sent()
+    await vendor.hear(record)
+    outbox, now = vendor.agent.outbox, table.clock.now
+    (plain,) = await outbox.due(b"", RELAY, now, domain=True)
+    assert parse(plain.record).nonce is None
+    (stamped,) = await outbox.due(b"", OTHER, now)
+    assert check_stamp(parse(stamped.record), 4, now)
+    (again,) = await outbox.due(b"", RELAY, now, domain=True)
+    assert again.record == stamped.record
+    assert [opened.types for opened in [await person.take(one.record) for one in (plain, stamped)] if opened] == [
+        ("offer",), ()
+    ]  # fmt: skip
 
 
 async def test_stamp_is_made_anew_before_it_is_too_old_to_be_taken(table: Table) -> None:

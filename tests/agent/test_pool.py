@@ -14,6 +14,7 @@ from aiohttp import web
 from intentcast_agent import agent as agent_room
 from intentcast_agent import link as link_room
 from intentcast_agent import pool as pool_room
+from intentcast_agent import relaykey
 from intentcast_agent.link import LinkDown, open_link
 from intentcast_agent.pool import Courier, Lane, Pool
 from intentcast_protocol.frames import Challenge, Cursor, Live, encode_frame
@@ -254,6 +255,78 @@ async def test_each_demand_has_a_connection_of_its_own(table: Table, tmp_path: P
         proven = sorted(sorted(peer._core.keys) for peer in relay._peers)
         assert proven == sorted([demand.author] for demand in demands)
         await person.agent.stop()
+
+
+INFO: dict[str, tuple[bytes, str | None]] = {
+    "good": (b'{"key": "did:key:z6MkrzDW1cLdasrqJ1EeVKokNPMVWF2QL1k2utTu31QCDeJK"}',
+             "did:key:z6MkrzDW1cLdasrqJ1EeVKokNPMVWF2QL1k2utTu31QCDeJK"),
+    "no key": (b'{"name": "a relay"}', None),
+    "a key of another kind": (b'{"key": "did:key:z6LSrzDW1cLdasrqJ1EeVKokNPMVWF2QL1k2utTu31QCDeJK"}', None),
+    "a key too long": (b'{"key": "did:key:z6Mk' + b"r" * 60 + b'"}', None),
+    "a number": (b'{"key": 5}', None),
+    "no object": (b"[]", None),
+    "no JSON": (b"\xff{", None),
+    "too deep": (b"[" * 60_000, None),
+    "too large": (b'{"key": "did:key:z6MkrzDW1cLdasrqJ1EeVKokNPMVWF2QL1k2utTu31QCDeJK"}' + b" " * 65_536, None),
+}  # fmt: skip
+
+
+@asynccontextmanager
+async def info_page(body: bytes, cookies: list[str | None]) -> AsyncIterator[str]:
+    """Serve a relay that says this of itself, hands out a cookie, and notes those that come back."""
+
+    async def serve(request: web.Request) -> web.StreamResponse:
+        cookies.append(request.headers.get("Cookie"))
+        return web.Response(body=body, headers={"Set-Cookie": "visitor=1; Path=/"})
+
+    application = web.Application()
+    application.router.add_get("/", serve)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"ws://localhost:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+@pytest.mark.parametrize("name", INFO)
+async def test_relay_s_key_is_read_from_a_bounded_document_or_not_at_all(name: str) -> None:
+    body, key = INFO[name]
+    async with info_page(body, []) as url, aiohttp.ClientSession() as http:
+        assert await link_room.fetch_key(http, url) == key
+
+
+async def test_relay_s_key_is_read_once_a_day_however_many_demands_it_carries(table: Table) -> None:
+    asked: list[str | None] = []
+    person = await table.person()
+    keys = person.agent.relay_keys
+    async with info_page(INFO["good"][0], asked) as url:
+        for _ in range(3):
+            keys.learn([url, url])
+            await keys.settle(5)
+        assert len(asked) == 1
+        assert await keys.find(url) == INFO["good"][1]
+        async with person.store.transaction() as tx:
+            await tx.run("UPDATE relay_key SET seen = seen - ?", relaykey.FRESH)
+        keys.learn([url])
+        await keys.settle(5)
+        assert len(asked) == 2
+    keys.learn([url], anew=True)
+    await keys.settle(5)
+    assert await keys.find(url) == INFO["good"][1], "what is known stays known while it cannot be read"
+
+
+async def test_no_relay_can_mark_an_agent_with_a_cookie(table: Table) -> None:
+    """One would tell which demands, each on a connection of its own, are of one person."""
+    cookies: list[str | None] = []
+    person = await table.person()
+    async with info_page(INFO["good"][0], cookies) as url:
+        for _ in range(2):
+            assert await link_room.fetch_key(person.agent.http, url)
+            with pytest.raises(LinkDown):
+                await open_link(person.agent.http, url)
+    assert cookies == [None] * 4
 
 
 async def test_pool_closes_though_a_visit_turns_its_cancel_into_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:

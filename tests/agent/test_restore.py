@@ -180,7 +180,9 @@ async def test_restored_person_gets_back_the_agreement_they_had_signed(tmp_path:
         async with person.store.transaction() as tx:
             dialogue = await open_dialogue(tx, key)
             assert dialogue is not None
-            accept = await desk.accept(tx, dialogue, all_relays_read=True, anyway=False, now=person.agent.now())
+            accept = await desk.accept(
+                tx, dialogue, all_relays_read=True, anyway=False, say_so=True, now=person.agent.now()
+            )
         at_person = await carry(person, vendor, 0)
         await carry(vendor, person, 0)
         at_person = await carry(person, vendor, at_person)

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 from intentcast_agent import store as room
+from intentcast_agent.cli.status import _at_rest
 from intentcast_agent.columns import ColumnDamaged
+from intentcast_agent.home import find_home
 from intentcast_agent.store import Store, StoreNewer, Transaction, open_store
 
 KEY = bytes(range(32))
@@ -209,3 +211,23 @@ async def test_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path
     with pytest.raises(sqlite3.DatabaseError):
         await open_store(path, KEY)
     assert path.read_bytes() == b"my diary, not a database" * 100
+
+
+async def test_home_of_the_first_schema_is_looked_at_as_it_is_and_brought_up_to_date(tmp_path: Path) -> None:
+    """A status reads an older database without changing it; opening it keeps what was there."""
+    home = find_home({"INTENTCAST_HOME": str(tmp_path)})
+    with sqlite3.connect(home.database) as old:
+        old.executescript(room._steps()[0] + "PRAGMA user_version = 1;")
+        old.execute("INSERT INTO answered VALUES (x'01', x'02', 'passed', 'why', NULL, NULL, 5, 4)")
+    old.close()
+    assert _at_rest(home)["domain"] is None
+    store = await open_store(home.database, KEY)
+    async with store.reading() as tx:
+        row = await tx.one("SELECT * FROM answered")
+        assert row is not None
+        assert (row["reason"], row["record"]) == ("why", None)
+        version = await tx.one("PRAGMA user_version")
+        assert version is not None
+        assert version[0] == len(room._steps())
+    await store.close()
+    assert _at_rest(home)["domain"] is None

@@ -124,12 +124,12 @@ class Party:
         """Run a verb with --json and return its one value."""
         return self(*words, "--json", code=code).json
 
-    def start(self, *words: str) -> subprocess.Popen[str]:
+    def start(self, *words: str, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[str]:
         """Start a verb and leave it running; the stage ends it if the test does not."""
         process = subprocess.Popen(
             [sys.executable, "-m", "intentcast_agent", *words],
             cwd=self.stage.folder, env=self.env, text=True,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
         self.stage.exits.callback(_end, process)
         return process

@@ -155,7 +155,7 @@ async def _person_done(agent: Agent, service: Service, plan: Plan) -> bool:
             if not counters:
                 await service.deal_counter(offer["name"], "17500.00")
             else:
-                await service.deal_accept(offer["name"])
+                await service.deal_accept(offer["name"], say_so=True)
     async with agent.store.reading() as tx:
         agreed = await tx.one("SELECT 1 FROM agreement")
         return agreed is not None and await _all_sent(tx, plan)

@@ -35,6 +35,6 @@ def test_cli_readme_walk_works_line_by_line(stage: Any) -> None:
                 ran.append((line, done.stdout))
     assert len(ran) >= 15
     said = dict(ran)
-    assert "agreed" in said["intentcast deal accept o1"]
+    assert "agreed" in said["intentcast deal accept o1 --yes"]
     assert "both signatures hold" in said["intentcast agreement verify a1.agreement"]
     assert "not witnessed" in said["intentcast agreement verify a1.agreement"]

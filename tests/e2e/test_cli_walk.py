@@ -66,7 +66,7 @@ def test_cli_walk_ends_in_a_proof_though_every_process_is_restarted(
 
     # The accept waits for a vendor who is gone, on relays that go too.
     bots[0].kill()
-    assert person.json("deal", "accept", best, "--wait", "0.5", code=7)["state"] == "accepted"
+    assert person.json("deal", "accept", best, "--yes", "--wait", "0.5", code=7)["state"] == "accepted"
     relays[0].kill()
     relays[1].stop()
     if agent:

@@ -50,12 +50,16 @@ def proof(one: dict[str, Any]) -> Iterable[str]:
     yield f"  agreed   {plain(one['item'], 80)} for {amount(one['price'], one['currency'])} ({one['fit']})"
     yield f"  vendor   {plain(one['vendor'])}  {one['vendor_key']}"
     if one["domain"]:
-        yield f"           {plain(one['domain']['name'])}, as the vendor says; not checked"
+        yield f"           {plain(one['domain']['name'])}, as the vendor says"
     yield f"  person   {one['person']}"
     yield f"  terms    {one['terms']}"
     moments = ", ".join(f"{what} {when(at)}" for what, at in times.items())
     yield f"  claimed  {moments}"
-    yield f"  domain   {one['witnessed'] if isinstance(one['witnessed'], str) else 'witnessed'}"
+    for witness in one["witnesses"]:
+        yield f"  witnessed by {plain(witness['url'], 80)}, which saw the domain name this key, {when(witness['seen'])}"
+        yield f"           {witness['relay']}"
+    if not one["witnesses"]:
+        yield "  domain   not witnessed"
     yield f"  id       {one['id']}"
 
 

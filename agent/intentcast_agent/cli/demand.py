@@ -1,4 +1,4 @@
-"""Commands on demands: draft, preview, cast, list, view, withdraw."""
+"""Commands on demands: draft, preview, cast, list, view, withdraw; and, from its own module, invite."""
 
 import sys
 from collections.abc import Iterable
@@ -9,6 +9,7 @@ import click
 
 from intentcast_agent.api import Failed
 from intentcast_agent.cli.call import busy, call, fail, json_option, passphrase_option, show
+from intentcast_agent.cli.invitation import invite
 from intentcast_agent.cli.table import amount, json_text, plain, rows, when
 
 
@@ -17,22 +18,29 @@ def demand() -> None:
     """Say what you want, see exactly what each audience would learn, and cast it."""
 
 
+demand.add_command(invite)
+
+
 @demand.command()
 @click.argument("words", nargs=-1)
 @click.option("--template", is_flag=True, help="Start from a commented example instead of words.")
+@click.option("--admit", multiple=True, metavar="RUNG", help="Who may write first: domain, invite, stamp:N.")
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write to a file.")
 @json_option
-def draft(words: tuple[str, ...], template: bool, output: Path | None, as_json: bool) -> None:
+def draft(
+    words: tuple[str, ...], template: bool, admit: tuple[str, ...], output: Path | None, as_json: bool
+) -> None:  # fmt: skip
     """Write a draft to edit, from plain words or a template. Nothing leaves this machine.
 
     \b
     Example: intentcast demand draft "car under 18500 EUR in NL max 90000 km 2017 or newer" -o car.toml
     """
-    from intentcast_agent.person.draft import TEMPLATE, from_words  # noqa: PLC0415
+    from intentcast_agent.person.draft import TEMPLATE, from_words, with_admit  # noqa: PLC0415
 
     if not words and not template:
         raise click.UsageError('Say what you want, e.g. "car under 18500 EUR", or use --template.')
     text = TEMPLATE if template else from_words(" ".join(words))
+    text = with_admit(text, admit) if admit else text
     if output:
         if output.exists():
             raise fail(f"{output} exists already; name another file.")
@@ -213,6 +221,8 @@ def _viewed(result: dict[str, Any]) -> Iterable[str]:
     yield f"id {result['id']}"
     for relay, state in result["relays"].items():
         yield f"  {relay}: {state}"
+    for one in result["invitations"]:
+        yield f"  invited: {one['to']}, {one['uses']} at each relay, until {when(one['until'])}"
     yield from offer_rows(result)
 
 

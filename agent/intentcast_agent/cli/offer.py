@@ -1,14 +1,16 @@
 """Commands on offers and deals: list, view, compare, decline; counter, accept."""
 
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from intentcast_agent.api import Failed
 from intentcast_agent.cli.call import Enough, busy, call, fail, json_option, passphrase_option, show
 from intentcast_agent.cli.table import amount, plain, rows, turn, when
+
+_ENOUGH = 2  # relays that have seen a domain, for an accept without a say-so
 
 
 @click.group()
@@ -24,10 +26,10 @@ def deal() -> None:
 def offer_rows(listed: dict[str, Any]) -> Iterable[str]:
     """Yield a table of offers, then what was refused and why."""
     yield from rows(
-        ("", "vendor", "total to you", "fit", "state", "next"),
+        ("", "vendor", "domain", "total to you", "fit", "state", "next"),
         [
-            (one["name"], one["vendor"], amount(one["total"], one["currency"], one.get("per")), one["fit"] or "–",
-             one["state"], turn(one))
+            (one["name"], one["vendor"], _domain(one), amount(one["total"], one["currency"], one.get("per")),
+             one["fit"] or "–", one["state"], turn(one))
             for one in listed["offers"]
         ],
     )  # fmt: skip
@@ -38,6 +40,13 @@ def offer_rows(listed: dict[str, Any]) -> Iterable[str]:
         yield f"  refused: an answer claiming to be {plain(one['vendor'], 40)} ({one['code']})"
     if not listed["offers"]:
         yield "No offers yet."
+
+
+def _domain(one: dict[str, Any]) -> str:
+    """Say how many relays have seen a vendor's domain; one without any is a claim, and shown as such."""
+    if one["domain"] is None:
+        return "–"
+    return str(one["witnessed"]).removeprefix("domain ")
 
 
 @offer.command("list")
@@ -71,7 +80,7 @@ def view(name: str, as_json: bool, passphrase_file: Path | None) -> None:
 
 
 def _viewed(one: dict[str, Any]) -> Iterable[str]:
-    domain = f" ({plain(one['domain']['name'])}, not checked)" if one["domain"] else ""
+    domain = f" ({plain(one['domain']['name'])}: {one['witnessed']})" if one["domain"] else ""
     yield f"{one['name']}  {plain(one['vendor'])}{domain}"
     yield f"{one['state']}; next: {turn(one)}"
     if one["total"]:
@@ -95,6 +104,8 @@ def _viewed(one: dict[str, Any]) -> Iterable[str]:
         yield f"  {when(message['at'])}  {message['from']:6} {message['type']}{words}{ticks}{trouble}"
     for row in one["disclosed"]:
         yield f"  {when(row['at'])}  {row['decision']}: {row['attribute']} ({row['reason']})"
+    for row in one["accepted"]:
+        yield f"  {when(row['at'])}  accepted: {row['reason']}"
 
 
 @offer.command()
@@ -115,6 +126,7 @@ def _compared(result: dict[str, Any]) -> Iterable[str]:
     names = [one["name"] for one in offers]
     lines: list[list[str]] = [
         ["vendor", *(plain(one["vendor"], 24) for one in offers)],
+        ["domain", *(_domain(one) for one in offers)],
         ["total to you", *(amount(one["total"], one["currency"], one.get("per")) for one in offers)],
         ["fit", *(one["fit"] for one in offers)],
     ]
@@ -195,20 +207,20 @@ def answer(name: str, text: str, wait: float, as_json: bool, passphrase_file: Pa
 @deal.command()
 @click.argument("name", metavar="OFFER")
 @click.option("--anyway", is_flag=True, help="Even though a relay that may hold another confirm cannot be read.")
+@click.option("-y", "--yes", is_flag=True, help="Even though fewer than two relays have seen the vendor's domain.")
 @click.option("--wait", type=float, default=30.0, show_default=True, metavar="SECONDS", help="Wait for the confirm.")
 @passphrase_option
 @json_option
-def accept(name: str, anyway: bool, wait: float, as_json: bool, passphrase_file: Path | None) -> None:
+def accept(name: str, anyway: bool, yes: bool, wait: float, as_json: bool, passphrase_file: Path | None) -> None:
     """Accept an offer as it stands. The vendor's confirm makes it an agreement.
 
-    Asked again for an offer that is accepted already, it waits for the confirm.
+    Where fewer than two of your relays have seen the vendor's domain, you are asked first. Asked again for an offer
+    that is accepted already, it waits for the confirm.
     """
-    try:
-        result = call("deal_accept", offer=name, anyway=anyway)
-    except Failed as error:
-        result = call("offer_view", offer=name) if error.code == "refused.session.not-now" else {}
-        if result.get("state") not in ("accepted", "agreed"):
-            raise
+    result = call("offer_view", offer=name)
+    if result["state"] not in ("accepted", "agreed"):
+        sure = yes or _vouched(result, as_json)
+        result = call("deal_accept", offer=name, anyway=anyway, say_so=sure)
     result = _wait(result, wait, as_json)
     failed = None
     if result["state"] == "accepted":
@@ -218,6 +230,20 @@ def accept(name: str, anyway: bool, wait: float, as_json: bool, passphrase_file:
     elif result["state"] != "agreed":
         failed = fail(f"The vendor did not confirm: the offer is {result['state']}.", "refused.offer.not-standing", 1)
     show(result, as_json, _accepted, failed)
+
+
+def _vouched(one: dict[str, Any], as_json: bool) -> bool:
+    """Return the person's say-so for a vendor whose domain too few relays have seen; ends the verb where it is no."""
+    if one["state"] not in ("offered", "countered") or one["witnesses"] >= _ENOUGH:
+        return False
+    claim = f"{plain(one['domain']['name'])}: " if one["domain"] else ""
+    about = f"{plain(one['vendor'])} ({claim}{one['witnessed']})"
+    if as_json or not sys.stdin.isatty():
+        raise fail(f"{about}. Nobody can be asked here; to accept all the same, say --yes.", "refused.session.not-now")
+    warning = "Only one relay vouches for it" if one["witnesses"] else "Nobody but the vendor says who they are"
+    if not click.confirm(f"{about}. {warning}. Accept all the same?"):
+        raise fail("Nothing was signed.")
+    return True
 
 
 def _accepted(one: dict[str, Any]) -> Iterable[str]:

@@ -1,6 +1,7 @@
 """Commands that look at the agent itself: status, doctor. Status imports nothing slow."""
 
 import sqlite3
+import time
 from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
@@ -36,7 +37,8 @@ def _at_rest(place: Home) -> dict[str, Any]:
         relays = ()
     result: dict[str, Any] = {"set_up": place.keystore.exists(), "relays": dict.fromkeys(relays, False)}
     if not place.database.exists():
-        return {**result, "needs_you": [], "outbox": 0, "demand": 0, "session": 0, "agreement": 0, "stock": 0}
+        nothing = dict.fromkeys(("outbox", "demand", "session", "agreement", "stock"), 0)
+        return {**result, "needs_you": [], "domain": None, **nothing}
     with closing(sqlite3.connect(f"file:{place.database}?mode=ro", uri=True)) as db:
         sql = "SELECT number FROM session WHERE role = 'person' AND state IN ('offered', 'asking', 'conflict')"
         result["needs_you"] = [f"o{number}" for (number,) in db.execute(sql)]
@@ -45,7 +47,21 @@ def _at_rest(place: Home) -> dict[str, Any]:
         ]
         for table in ("demand", "session", "agreement", "stock"):
             result[table] = db.execute(f"SELECT count(*) FROM {table}").fetchone()[0]  # noqa: S608
+        result["domain"] = _domain(db, relays)
     return result
+
+
+def _domain(db: sqlite3.Connection, relays: tuple[str, ...]) -> dict[str, Any] | None:
+    """Return what became of asking relays to look at a vendor's domain; None where none was ever asked."""
+    if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'attestation'").fetchone():
+        return None  # written by an older agent
+    now = int(time.time())
+    known = {
+        relay: {"seen": bool(expires and expires > now), "until": expires, "reason": reason}
+        for relay, expires, reason in db.execute("SELECT relay, expires, reason FROM attestation")
+        if relay in relays
+    }
+    return known or None
 
 
 def _lines(result: dict[str, Any]) -> Iterable[str]:
@@ -58,6 +74,10 @@ def _lines(result: dict[str, Any]) -> Iterable[str]:
     yield ", ".join(_count(result[name], name) for name in ("demand", "session", "agreement")) + (
         f", {result['stock']} in stock" if result["stock"] else ""
     )
+    if result["domain"]:
+        from intentcast_agent.cli.domain import domain_lines  # noqa: PLC0415
+
+        yield from domain_lines(result["domain"])
     yield f"{_count(result['outbox'], 'record')} to go out yet." if result["outbox"] else "Nothing waits to go out."
     needs = ", ".join(result["needs_you"])
     yield f"Your turn: {needs}" if needs else "Nothing needs you."
@@ -112,6 +132,21 @@ def _checks(place: Home) -> Iterable[dict[str, Any]]:
         f"{len(relays)}" if enough else f"{len(relays)}: use two or more, so that none can hide an answer",
     )
     yield from _relays(relays)
+    yield from _domains(place, relays)
+
+
+def _domains(place: Home, relays: tuple[str, ...]) -> Iterable[dict[str, Any]]:
+    """Check that each relay that was asked has seen the vendor's domain."""
+    if not place.database.exists():
+        return
+    try:
+        with closing(sqlite3.connect(f"file:{place.database}?mode=ro", uri=True)) as db:
+            known = _domain(db, relays) or {}
+    except sqlite3.Error:
+        return  # told already
+    for relay, one in known.items():
+        found = "seen" if one["seen"] and not one["reason"] else f"not seen: {one['reason'] or 'it has lapsed'}"
+        yield _check(f"your domain at {relay}", one["seen"], found)
 
 
 def _check(name: str, ok: bool, found: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Commands of a vendor: init, feed, policy, deals, serve."""
+"""Commands of a vendor: init, feed, policy, deals, serve; and, from their own modules, domain and invitation."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,6 +8,8 @@ import click
 
 from intentcast_agent.api import NoAgent, ask
 from intentcast_agent.cli.call import call, fail, home, json_option, passphrase_option, show, unlock
+from intentcast_agent.cli.domain import domain
+from intentcast_agent.cli.invitation import invitation
 from intentcast_agent.cli.serve import run_server
 from intentcast_agent.cli.setup import prepare_home
 from intentcast_agent.cli.table import plain, rows, when
@@ -29,6 +31,10 @@ def vendor() -> None:
       intentcast vendor feed load stock.tsv
       intentcast vendor serve
     """
+
+
+vendor.add_command(domain)
+vendor.add_command(invitation)
 
 
 @vendor.command()

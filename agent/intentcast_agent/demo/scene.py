@@ -1,15 +1,23 @@
-"""The demo's scene: relays and vendor bots as real processes on loopback, in homes that are thrown away."""
+"""The demo's scene: relays and vendor bots as real processes on loopback, in homes that are thrown away.
+
+The dealers' domains end in .example, which exist nowhere, so the relays' settings map them to a small web server here.
+"""
 
 import asyncio
 import contextlib
 import json
 import os
 import sys
+import tomllib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+from intentcast_protocol.identity import did, public_key
 
 from intentcast_agent.dialogue import new_seed
 from intentcast_agent.home import Home, find_home, lock_home
@@ -22,6 +30,7 @@ from intentcast_agent.vendor.inventory.feed import read_feed
 DEALERS = ("autohof-noord", "polderwagen", "greywater-motors", "lindenring", "kastanjehof")
 FORGER = "kastanjehof"  # plays the one whose signatures are broken
 PHONES = "phone-plans"
+UNPROVEN = "lindenring"  # its web server names no key, so that no relay vouches for it
 _READY_WITHIN = 30  # s for a process to say that it is ready
 _STOP_WITHIN = 10
 
@@ -36,21 +45,16 @@ class Scene:
 
     folder: Path
     relays: tuple[str, ...] = ()
+    documents: dict[str, Any] = field(default_factory=dict)  # by domain
+    site: str = ""  # where they are served: host:port
 
     async def start_relay(self, name: str) -> tuple[str, asyncio.subprocess.Process]:
         """Start a relay on a free port and return its address."""
-        database = str(self.folder / f"{name}.db")
-        command = (
-            "-m",
-            "intentcast_relay",
-            "serve",
-            "--listen",
-            "127.0.0.1:0",
-            "--database",
-            database,
-            "--announce",
-            "-",
-        )
+        domains = "".join(f'"{domain}" = "{self.site}"\n' for domain in map(_domain, (*DEALERS, PHONES)))
+        settings = self.folder / f"{name}.toml"
+        text = f'listen = "127.0.0.1:0"\ndatabase = "{name}.db"\n[domains]\n{domains}'
+        settings.write_text(text, encoding="utf-8")
+        command = ("-m", "intentcast_relay", "serve", "--config", str(settings), "--announce", "-")
         process, ready = await self._start(name, *command)
         return str(ready["url"]), process
 
@@ -59,8 +63,11 @@ class Scene:
         home = self.home(name)
         with lock_home(home):
             keystore = self.settle(home)
-            for secret in ("vendor", "profile-seal"):
-                keystore.put(secret, new_seed())
+            seeds = {secret: new_seed() for secret in ("vendor", "profile-seal")}
+            for secret, seed in seeds.items():
+                keystore.put(secret, seed)
+            named = [] if name == UNPROVEN else [{"key": did(public_key(seeds["vendor"]))}]
+            self.documents[_domain(name)] = {"keys": named}
             own = resources.files("intentcast_agent.demo")
             policy = (own / "policies" / f"{name}.toml").read_text(encoding="utf-8")
             home.config.with_name("policy.toml").write_text(policy, encoding="utf-8")
@@ -106,6 +113,33 @@ class Scene:
             raise SceneBroken(f"{name} did not start: {' '.join(tail) or 'no word from it'}") from error
 
 
+def _domain(name: str) -> str:
+    """Return the domain of a vendor's policy; it is read here, since relays are told of it before any vendor starts."""
+    own = resources.files("intentcast_agent.demo")
+    return str(tomllib.loads((own / "policies" / f"{name}.toml").read_text(encoding="utf-8"))["domain"])
+
+
+@asynccontextmanager
+async def _serve_documents(scene: Scene) -> AsyncIterator[None]:
+    """Serve each domain's document on loopback, as the shops' own web servers would."""
+
+    async def answer(request: web.Request) -> web.Response:
+        document = scene.documents.get(request.host.partition(":")[0])
+        return web.json_response(document) if document else web.Response(status=404)
+
+    application = web.Application()
+    application.router.add_get("/.well-known/intentcast.json", answer)
+    runner = web.AppRunner(application, access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        host, port = runner.addresses[0][:2]
+        scene.site = f"{host}:{port}"
+        yield
+    finally:
+        await runner.cleanup()
+
+
 async def stop(process: asyncio.subprocess.Process) -> None:
     """Stop a process, gently first."""
     with contextlib.suppress(ProcessLookupError):
@@ -124,11 +158,12 @@ async def set_scene(folder: Path) -> AsyncIterator[Scene]:
     """Start two relays, five dealers and a phone company, and stop them all at the end."""
     scene = Scene(folder)
     running: list[asyncio.subprocess.Process] = []
-    try:
-        for url, process in await asyncio.gather(*(scene.start_relay(name) for name in ("relay-a", "relay-b"))):
-            running.append(process)
-            scene.relays = (*scene.relays, url)
-        running += await asyncio.gather(*(scene.start_vendor(name) for name in (*DEALERS, PHONES)))
-        yield scene
-    finally:
-        await asyncio.gather(*(stop(process) for process in running))
+    async with _serve_documents(scene):
+        try:
+            for url, process in await asyncio.gather(*(scene.start_relay(name) for name in ("relay-a", "relay-b"))):
+                running.append(process)
+                scene.relays = (*scene.relays, url)
+            running += await asyncio.gather(*(scene.start_vendor(name) for name in (*DEALERS, PHONES)))
+            yield scene
+        finally:
+            await asyncio.gather(*(stop(process) for process in running))

@@ -20,6 +20,7 @@ from intentcast_agent.demo.scene import DEALERS, Scene, set_scene
 from intentcast_agent.evidence import agreement_view
 from intentcast_agent.home import lock_home
 from intentcast_agent.service import Service
+from intentcast_agent.witness import ENOUGH
 
 Json = dict[str, Any]
 Tell = Callable[[str], None]
@@ -33,7 +34,7 @@ countries = ["NL"]
 near = { lat = 52.09, lon = 5.12, radius_km = 60 }
 expires = "1d"
 rounds = 5
-admit = ["stamp:12"]
+admit = ["domain", "invite", "stamp:12"]
 like = { manufacturer = "Volkswagen", model = "Golf" }
 
 [[must]]
@@ -68,7 +69,7 @@ max_price = "20 EUR"
 per = "MON"
 countries = ["NL"]
 expires = "1d"
-admit = ["stamp:12"]
+admit = ["domain", "invite", "stamp:12"]
 
 [[must]]
 path = "itemOffered.dataAllowance"
@@ -118,6 +119,7 @@ def _went_well(result: Json) -> bool:
     fits = [offer["fit"] for offer in result["offers"]]
     return (
         result["agreement"]["verified"]
+        and bool(result["agreement"]["witnesses"])
         and not result["tampered"]["verified"]
         and result["rounds"] >= 1
         and "fits" in fits
@@ -138,21 +140,23 @@ async def _deal(service: Service, kept: Path, tell: Tell) -> Json:
     tell(f"\nCast as {demand} to two relays. Offers, sealed so that only this agent can open them:")
     listed = await _gather(service, demand, tell)
     offers = [
-        {name: offer[name] for name in ("vendor", "total", "currency", "fit", "why")} for offer in listed["offers"]
+        {name: offer[name] for name in ("vendor", "total", "currency", "fit", "why", "witnesses", "witnessed")}
+        for offer in listed["offers"]
     ]
     rejected = [{"vendor": one["vendor"], "code": one["code"]} for one in listed["rejected"]]
     tell("\nSide by side, best first: what must hold, then what it costs in all.")
     for offer in offers:
         mark = {"fits": "✓", "asks": "?", "fails": "✗"}[offer["fit"]]
         tell(f"  {mark} {offer['vendor']:24} {offer['total']:>10} {offer['currency']}  {offer['fit']}: {offer['why']}")
+        tell(f"    {offer['witnessed']}")
     best = next(offer for offer in listed["offers"] if offer["fit"] == "fits")
     asked = money(Decimal(best["total"]) * _STEP, best["currency"])
     tell(f"\nCounter to {best['vendor']}: {asked} {best['currency']} instead of {best['total']}.")
     await service.deal_counter(best["name"], asked)
     answered = await service.deal_wait(best["name"], 20)
     tell(f"  {answered['vendor']} now offers {answered['total']} {answered['currency']}.")
-    tell("Accept, and wait for the vendor's confirm:")
-    await service.deal_accept(best["name"])
+    tell(f"Accept ({best['witnessed']}), and wait for the vendor's confirm:")
+    await service.deal_accept(best["name"], say_so=best["witnesses"] < ENOUGH)
     done = await service.deal_wait(best["name"], 20)
     told = ", ".join(row["attribute"] for row in done["disclosed"] if row["decision"] == "released")
     tell(f"  {done['state']}. Only now is {done['vendor']} told: {told}.")
@@ -192,7 +196,9 @@ async def _prove(service: Service, kept: Path, tell: Tell) -> Json:
     kept.write_bytes(data)
     proven = agreement_view(data)
     tell(f"\nThe agreement, {len(data)} bytes, proves itself with no network: {proven['item']} for {proven['price']} "
-         f"{proven['currency']}, {proven['witnessed']}.")  # fmt: skip
+         f"{proven['currency']}.")  # fmt: skip
+    seen = ", ".join(one["url"] for one in proven["witnesses"])
+    tell(f"  {proven['domain']['name']} is the vendor's: witnessed by {seen or 'nobody'}")
     forged = bytearray(data)
     at = data.index(proven["price"].encode())
     forged[at] ^= 1
@@ -202,7 +208,12 @@ async def _prove(service: Service, kept: Path, tell: Tell) -> Json:
     except IntentcastError as error:
         tampered = {"verified": False, "code": error.code}
         tell(f"Flip one bit of the price and it is refused: {error}")
-    agreement = {"id": bundle["id"], "path": str(kept), "verified": proven["verified"]}
+    agreement = {
+        "id": bundle["id"],
+        "path": str(kept),
+        "verified": proven["verified"],
+        "witnesses": proven["witnesses"],
+    }
     return {"agreement": agreement, "tampered": tampered}
 
 

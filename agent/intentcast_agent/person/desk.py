@@ -5,11 +5,13 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
+from intentcast_protocol.attestation import Attestation
 from intentcast_protocol.demand import Demand, read_demand, read_draft
 from intentcast_protocol.disclosure import STAGES, disclosure
 from intentcast_protocol.encoding import decode, encode
 from intentcast_protocol.errors import InvalidMessage, Refused, StateError
 from intentcast_protocol.identity import Key
+from intentcast_protocol.invitation import invite as sign_invitation
 from intentcast_protocol.limits import ACCEPT_GRACE
 from intentcast_protocol.negotiation import State, begin, permits
 from intentcast_protocol.offer import Offer, read_offer
@@ -17,6 +19,7 @@ from intentcast_protocol.record import Record, Verified, decode_record, parse, p
 from intentcast_protocol.sealing import seal_key
 from intentcast_protocol.vocabulary import Component, Price, read_text, write_price
 
+from intentcast_agent import invitation
 from intentcast_agent.dialogue import (
     Dialogue,
     Heard,
@@ -30,7 +33,9 @@ from intentcast_agent.dialogue import (
     say,
 )
 from intentcast_agent.person.draft import Draft
+from intentcast_agent.rung import LOOKED_AT
 from intentcast_agent.store import Row, Transaction
+from intentcast_agent.witness import ENOUGH, describe, read_keys, witnesses
 
 CONFIRM_WITHIN = 3_600  # s a vendor has to confirm an accept
 COUNTER_LIFE = 86_400  # s a counter may wait
@@ -273,12 +278,14 @@ async def standing_offer(tx: Transaction, dialogue: Dialogue) -> Offer:
     return read_offer(message)
 
 
-async def accept(tx: Transaction, dialogue: Dialogue, *, all_relays_read: bool, anyway: bool, now: int) -> Verified:
+async def accept(
+    tx: Transaction, dialogue: Dialogue, *, all_relays_read: bool, anyway: bool, say_so: bool, now: int
+) -> Verified:
     """Accept the standing offer of a session.
 
     An earlier accept of this demand is withdrawn first, and only when its vendor can no longer confirm it. Raises
-    StateError: an accept may still be confirmed, a relay could not be read (say so with `anyway`), the offer lapsed.
-    PROTOCOL §8.3
+    StateError: an accept may still be confirmed, a relay could not be read (say so with `anyway`), the offer lapsed,
+    fewer than two relays of the person's have seen the vendor's domain (`say_so`). PROTOCOL §8.3, §8.9
     """
     session = dialogue.session
     demand = await tx.one("SELECT * FROM demand WHERE id = ?", session.demand)
@@ -290,8 +297,42 @@ async def accept(tx: Transaction, dialogue: Dialogue, *, all_relays_read: bool, 
         assert earlier is not None
         await _end_accept(tx, earlier, all_relays_read=all_relays_read, anyway=anyway, now=now)
     offer = await standing_offer(tx, dialogue)
+    seen = await find_witnesses(tx, dialogue, now)
+    known = describe(offer.seller.domain, len(seen))
+    if len(seen) < ENOUGH and not say_so:
+        raise StateError("refused.session.not-now", f"{known}; to accept all the same, say --yes")
     expires = min(now + CONFIRM_WITHIN, offer.expires + CONFIRM_WITHIN)
-    return await say(tx, dialogue, "accept", {"demand": session.demand, "offer": offer.id}, now=now, expires=expires)
+    body = {"demand": session.demand, "offer": offer.id}
+    message = await say(tx, dialogue, "accept", body, now=now, expires=expires)
+    decision, reason = ("witnessed", known) if len(seen) >= ENOUGH else ("said so", f"{known}, and you said so")
+    sql = "INSERT INTO acceptance (message, session, decision, reason, at) VALUES (?, ?, ?, ?, ?)"
+    await tx.run(sql, message.id, session.key, decision, reason, now)
+    return message
+
+
+async def find_witnesses(tx: Transaction, dialogue: Dialogue, now: int) -> tuple[tuple[str, Attestation], ...]:
+    """Return which relays of this demand have seen the vendor's domain name its key, and hold by that now."""
+    message = await find_message(tx, dialogue.session.offer or b"")
+    if message is None:
+        return ()
+    return witnesses(message, read_offer(message), await read_keys(tx, dialogue.relays), at=now)
+
+
+async def invite(
+    tx: Transaction, row: Row, *, to: Key, uses: int, until: int | None, onward: bool, now: int
+) -> dict[str, Any]:
+    """Sign an invitation to an open demand's mailbox, as long as the demand lasts unless said; return its view.
+
+    Raises StateError where it would open nothing, InvalidMessage for numbers out of range. PROTOCOL §10.5
+    """
+    demand = read_demand(verify(decode_record(row["record"])))
+    if row["state"] != "open" or row["seed"] is None:
+        raise StateError("refused.session.not-now", f"the demand is {row['state']}")
+    if "invite" not in demand.admit[:LOOKED_AT]:
+        raise StateError("refused.session.not-now", "its admit lists no invite, so nobody gets in by one")
+    seed = tx.open("demand", "seed", row["id"], row["seed"])
+    signed = sign_invitation(seed, to=to, uses=uses, until=until or demand.expires, onward=onward)
+    return await invitation.keep(tx, signed, "made", now)
 
 
 async def _end_accept(tx: Transaction, earlier: Dialogue, *, all_relays_read: bool, anyway: bool, now: int) -> None:

@@ -7,6 +7,7 @@ import difflib
 import json
 import re
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -16,6 +17,8 @@ from intentcast_protocol.limits import MAX_LIFE, MAX_STAMP
 from intentcast_protocol.quantity import minor_digits, money
 from intentcast_protocol.terms import DEFAULT
 
+ADMIT = ("domain", "invite", "stamp:18")
+_MOST_RUNGS = 16  # as many as a relay looks at
 _FARTHEST = 5_000  # km; whoever means farther leaves near out
 _LIFE = {"m": 60, "h": 3_600, "d": 86_400}
 _KEYS = frozenset({
@@ -34,7 +37,7 @@ countries = ["NL"]
 near = { lat = 52.09, lon = 5.12, radius_km = 50 }  # published only as cells of 20 km or more
 expires = "7d"
 rounds = 5                                          # how often you may counter
-admit = ["stamp:18"]                                # work a stranger must do before writing to you
+admit = ["domain", "invite", "stamp:18"]            # who may write first: a proven domain, whom you invite, or work
 like = { manufacturer = "Volkswagen", model = "Golf" }
 
 [[must]]
@@ -99,7 +102,7 @@ def read_template(text: str) -> Draft:
     ]
     body["negotiation"] = {"maxRounds": data.get("rounds", 5)}
     body["terms"] = DEFAULT.wire()
-    body["admit"] = _admit(data.get("admit", ["stamp:18"]))
+    body["admit"] = _admit(data.get("admit", list(ADMIT)))
     relays = data.get("relays", [])
     if not isinstance(relays, list) or not all(isinstance(relay, str) for relay in relays):
         raise DraftError("relays is a list of addresses.")
@@ -110,10 +113,14 @@ def _admit(rungs: Any) -> list[str]:
     # Here and not at the top: it brings the cryptography, which writing a draft has no use for.
     from intentcast_protocol.demand import stamp_bits  # noqa: PLC0415
 
+    known = f"domain, invite, stamp:0 to stamp:{MAX_STAMP}"
     if not isinstance(rungs, list) or not all(isinstance(rung, str) for rung in rungs):
-        raise DraftError('admit is a list, e.g. ["stamp:18"].')
-    if stamp_bits(rungs) is None:
-        raise DraftError(f"admit lists no stamp:0 to stamp:{MAX_STAMP}, so that no vendor could answer.")
+        raise DraftError('admit is a list, e.g. ["domain", "invite", "stamp:18"].')
+    for rung in rungs:
+        if rung not in ("domain", "invite") and stamp_bits([rung]) is None:
+            raise DraftError(f"admit: {rung[:40]} is none of {known}.")
+    if not 0 < len(rungs) <= _MOST_RUNGS:
+        raise DraftError(f"admit lists 1 to {_MOST_RUNGS} of {known}; with none no vendor could answer.")
     return rungs
 
 
@@ -242,7 +249,7 @@ def from_words(words: str) -> str:
         lines.append(f'max_price = "{_plain(found[1], found[2])} {currency}"')
     if found := _COUNTRY.search(words):
         lines.append(f'countries = ["{found[1]}"]')
-    lines += ['expires = "7d"', "rounds = 5", 'admit = ["stamp:18"]']
+    lines += ['expires = "7d"', "rounds = 5", _admit_line(ADMIT)]
     if found := _MAX_KM.search(words):
         unit = "KMT" if found[3].lower() == "km" else "SMI"
         lines += ["", "[[must]]", 'path = "itemOffered.mileageFromOdometer"', 'op = "le"',
@@ -259,6 +266,15 @@ def _plain(digits: str, thousands: str) -> str:
     whole = re.sub(r"[.,](?=\d{3}(?:\D|$))", "", digits).replace(",", ".")
     number = Decimal(whole.rstrip(".")) * (1000 if thousands else 1)
     return format(number.normalize(), "f")
+
+
+def with_admit(draft: str, rungs: Sequence[str]) -> str:
+    """Return a draft's text with another list of who may write first."""
+    return re.sub(r"(?m)^admit = \[[^\]\n]*\]", lambda _: _admit_line(rungs), draft, count=1)
+
+
+def _admit_line(rungs: Sequence[str]) -> str:
+    return f"admit = [{', '.join(_quote(rung) for rung in rungs)}]"
 
 
 def _quote(text: str) -> str:

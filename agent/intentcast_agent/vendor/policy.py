@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from intentcast_protocol.area import ANYWHERE, Area, read_area
 from intentcast_protocol.errors import InvalidMessage
-from intentcast_protocol.limits import MAX_ROUNDS
+from intentcast_protocol.limits import MAX_ROUNDS, MAX_STAMP
 from intentcast_protocol.offer import Seller
 from intentcast_protocol.quantity import minor_digits, parse_money
 from intentcast_protocol.subscription import CATEGORY
@@ -34,7 +34,7 @@ delivery = "150.00"                  # added to what is priced once; leave it ou
 fees = [{name = "Registration", price = "95.00", kind = "fee"}]
 rounds = 5                           # how many counters are answered with a better price
 accepts_terms = ["SD-BASE-DP", "SD-BASE"]    # the person's privacy terms you agree to
-# You may also set domain, jurisdiction, cells, categories, answers_alternatives, delay and max_open.
+# You may also set domain, jurisdiction, cells, categories, answers_alternatives, delay, max_open and max_work.
 """
 
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
@@ -50,6 +50,7 @@ _FEE_KINDS = ("fee", "delivery", "tax")
 _KEYS = (
     "name", "domain", "jurisdiction", "currency", "floor", "ladder", "validity", "sells_in", "cells", "categories",
     "fees", "delivery", "answers_alternatives", "delay", "accepts_terms", "rounds", "max_open",
+    "max_work",
 )  # fmt: skip
 
 
@@ -109,6 +110,7 @@ class Policy:
     terms: tuple[Term, ...] = (ROSTER["SD-BASE-DP"], ROSTER["SD-BASE"])
     rounds: int = 5
     max_open: int = 1_000
+    max_work: int = 20  # bits of a stamp, about 3 s of a core: a stranger's demand may not ask for more
 
     @property
     def seller(self) -> Seller:
@@ -161,6 +163,7 @@ def read_policy(text: str) -> Policy:
         "delay": lambda value: _duration("delay", value, (0, MAX_DELAY), "0s to 1d"),
         "rounds": lambda value: _whole("rounds", value, 0, MAX_ROUNDS),
         "max_open": lambda value: _whole("max_open", value, 1, MAX_OPEN),
+        "max_work": lambda value: _whole("max_work", value, 0, MAX_STAMP),
     }
     for key, reader in readers.items():
         if key in raw:

@@ -38,18 +38,20 @@ from intentcast_agent.inbox import Side
 from intentcast_agent.pool import Lane
 from intentcast_agent.settings import policy_path
 from intentcast_agent.store import Row, Transaction
+from intentcast_agent.upkeep import LASTING
 from intentcast_agent.vendor import stockroom
 from intentcast_agent.vendor.match import Stock
 from intentcast_agent.vendor.policy import Policy, read_policy
 from intentcast_agent.vendor.quote import Ask, Pass, Quote, answer_counter, best_quote, first_quote
+from intentcast_agent.vendor.standing import Standing, attestations, lets_in, may_come
 
 if TYPE_CHECKING:
     from intentcast_agent.agent import Agent
 
 log = logging.getLogger("intentcast.vendor")
 PROFILE_LIFE = 30 * 86_400
-MAX_WORK = 20  # bits of a stamp, about 3 s of a core: a stranger's demand may not ask for more
 _MAIL_LIFE = 2 * MAX_LIFE  # s without a word after which a session's mailbox is gone from its relays
+_MAX_SESSIONS = MAX_KEYS - 1  # proven on one connection, beside V
 _OVER = "('declined', 'withdrawn', 'expired')"
 
 
@@ -63,6 +65,7 @@ class Responder:
         self.policy = policy
         self.stock = stock
         self.relays = agent.settings.relays
+        self.standing = Standing(agent, seed, policy.domain)
         self.side = Side(self._begin, self.react, self.recover, seed, _seal_pair(agent).secret)
 
     async def open(self) -> None:
@@ -71,34 +74,43 @@ class Responder:
         categories = self.policy.categories or self.stock.categories
         wanted = Filter(("demand",), (), tuple(categories)[:64], self.policy.area)
         async with self.agent.store.transaction() as tx:
+            await tx.run("DELETE FROM attestation WHERE domain IS NOT ?", self.policy.domain)
             mark = [list(wanted.categories), list(wanted.area.cells), list(wanted.area.countries)]
             if await tx.get_private("listening") != mark:
                 # What passed by unasked for may lie before the place we have reached.
                 await tx.run("DELETE FROM place")
                 await tx.put_private("listening", mark)
-        lane = Lane(b"", self._keys, self._on_mail, wanted, self._on_public, self._place, self._keep_place)
+        lane = Lane(
+            b"", self._keys, self._on_mail, wanted, self._on_public, self._place, self._keep_place,
+            self.standing.attend, self.policy.max_work,
+        )  # fmt: skip
+        self.agent.relay_keys.learn(self.relays)
         self.agent.pool.open_lane(lane, self.relays)
 
     async def publish_profile(self) -> None:
         """Publish the vendor's card again when it is new, changed, or half way through its life."""
         now = self.agent.now()
-        body = {**_seller(self.policy), "categories": sorted(self.policy.categories or self.stock.categories)[:64],
-                "areaServed": {"cells": list(self.policy.area.cells), "countries": list(self.policy.area.countries)},
-                "relays": list(self.relays), "sealKey": _seal_pair(self.agent).public}  # fmt: skip
+        area = {"cells": list(self.policy.area.cells), "countries": list(self.policy.area.countries)}
+        mark = {**_seller(self.policy), "categories": sorted(self.policy.categories or self.stock.categories)[:64],
+                "areaServed": area, "relays": list(self.relays)}  # fmt: skip
         async with self.agent.store.transaction() as tx:
             last = await tx.get_private("profile")
-            mark = [sorted(body["categories"]), body["relays"], body["name"], body["areaServed"]]
             if last and last["mark"] == mark and last["made"] > now - PROFILE_LIFE // 2:
                 return
+            # Of two of one second the larger id would stand, whichever that is.
+            now = max(now, last["made"] + 1) if last else now
+            body = {**mark, "sealKey": _seal_pair(self.agent).public}
             record = sign("profile", self.seed, body, created=now, expires=now + PROFILE_LIFE)
             await queue(tx, b"", self.relays, record=record.record.encode(), now=now)
             await tx.put_private("profile", {"mark": mark, "made": now})
 
     async def _keys(self, proven: Set[Key]) -> list[tuple[bytes, Key]]:
         async with self.agent.store.reading() as tx:
-            sql = f"SELECT key FROM session WHERE role = 'vendor' AND state NOT IN {_OVER} AND changed > ? "  # noqa: S608
-            rows = await tx.all(sql + "ORDER BY changed DESC LIMIT ?", self.agent.now() - _MAIL_LIFE, MAX_KEYS)
-            fresh = [Key(row["key"]) for row in rows if row["key"] not in proven][: MAX_KEYS - len(proven)]
+            # An agreement's mailbox is kept; another one ends with its admission.
+            sql = f"state NOT IN {_OVER} AND (changed > ? OR state IN {LASTING}) ORDER BY changed DESC LIMIT ?"
+            sql = f"SELECT key FROM session WHERE role = 'vendor' AND {sql}"  # noqa: S608 (our own states)
+            rows = await tx.all(sql, self.agent.now() - _MAIL_LIFE, _MAX_SESSIONS)
+            fresh = [Key(row["key"]) for row in rows if row["key"] not in proven][: _MAX_SESSIONS - len(proven)]
             found = [await tx.one("SELECT key, seed FROM session WHERE key = ?", key) for key in fresh]
             return [(tx.open("session", "seed", row["key"], row["seed"]), Key(row["key"])) for row in found if row]
 
@@ -154,8 +166,12 @@ class Responder:
             # A relay named by a stranger is never dialled: that would let anyone aim this bot at any address.
             await self._note(tx, verified, "passed", "it is answered at relays this vendor does not use", now)
             return
-        if demand.stamp_bits is None or demand.stamp_bits > MAX_WORK:
+        domain = self.policy.domain
+        if not await lets_in(tx, demand, relays, key=self.key, domain=domain, work=self.policy.max_work, now=now):
             await self._note(tx, verified, "passed", "it asks for a proof this vendor cannot or will not give", now)
+            if may_come(demand, domain):
+                sql = "UPDATE answered SET record = ? WHERE demand = ?"
+                await tx.run(sql, verified.record.encode(), verified.id)
             return
         sql = (
             "SELECT count(*) FROM session WHERE role = 'vendor' AND state IN ('seen', 'asking', 'offered', 'countered')"
@@ -208,6 +224,9 @@ class Responder:
             "offeredBy": _seller(self.policy),
             "commitment": "firm",
         }
+        seen = await attestations(tx, dialogue.relays, key=self.key, domain=self.policy.domain, now=now)
+        if seen:
+            body["attestations"] = seen
         await say(tx, dialogue, "offer", body, now=now, expires=quote.expires)
 
     async def _note(

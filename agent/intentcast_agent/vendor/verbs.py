@@ -3,14 +3,21 @@
 import asyncio
 from pathlib import Path
 
-from intentcast_protocol.identity import cid
+from intentcast_protocol.errors import IntentcastError, StateError
+from intentcast_protocol.identity import cid, did, parse_did, public_key
+from intentcast_protocol.invitation import PREFIX, Invitation, parse_chain, pass_on
 
+from intentcast_agent import invitation
 from intentcast_agent.agent import Agent
-from intentcast_agent.settings import write_policy
-from intentcast_agent.vendor import stockroom
+from intentcast_agent.link import LinkDown, open_link
+from intentcast_agent.names import find_named
+from intentcast_agent.settings import policy_path, write_policy
+from intentcast_agent.store import Transaction
+from intentcast_agent.vendor import standing, stockroom
 from intentcast_agent.vendor.inventory.feed import read_feed
 from intentcast_agent.vendor.inventory.mappingfile import load_mapping
-from intentcast_agent.vendor.policy import read_policy
+from intentcast_agent.vendor.policy import PolicyError, read_policy
+from intentcast_agent.vendor.responder import open_responder
 from intentcast_agent.view import Json, feed_view
 
 
@@ -55,3 +62,98 @@ class VendorVerbs:
         write_policy(self.agent.home, text)
         await self.agent.restart_vendor()
         return {"name": policy.name, "currency": policy.currency}
+
+    # The domain
+
+    async def vendor_domain(self) -> Json:
+        """Return what to publish at the policy's domain so that it names this vendor's key."""
+        domain = self._domain()
+        if domain is None:
+            raise StateError("refused.session.not-now", 'the policy names no domain; add domain = "shop.example" to it')
+        return {
+            "domain": domain,
+            "url": f"https://{domain}/.well-known/intentcast.json",
+            "document": {"keys": [{"key": did(public_key(self._seed()))}]},
+        }
+
+    async def vendor_domain_check(self) -> Json:
+        """Have each relay look at the domain now; nothing is dialled but the relays."""
+        found = await self.vendor_domain()
+        bot = self.agent.responder or await open_responder(self.agent)
+        if bot is None or not (bot.policy.categories or bot.stock.categories):
+            raise StateError("refused.session.not-now", "relays look at the profile, which needs a policy and stock")
+        await bot.publish_profile()
+        trouble: dict[str, str] = {}
+        for relay in self.agent.settings.relays:
+            try:
+                link = await open_link(self.agent.http, relay)
+                try:
+                    await bot.standing.ask(relay, link)
+                finally:
+                    await link.close()
+            except (LinkDown, IntentcastError) as error:
+                trouble[relay] = str(error)
+        # Its connections count as the domain's only once they have asked themselves.
+        await self.agent.restart_vendor()
+        async with self.agent.store.reading() as tx:
+            views = await standing.domain_views(tx, self.agent.settings.relays, self.agent.now())
+        for relay, reason in trouble.items():
+            views[relay]["reason"] = reason
+        return {**found, "relays": views}
+
+    async def domain_state(self) -> Json | None:
+        """Say by relay whether it has seen the domain of the bot at work, and why not; None without one."""
+        if self.agent.responder is None or self.agent.responder.policy.domain is None:
+            return None
+        async with self.agent.store.reading() as tx:
+            return await standing.domain_views(tx, self.agent.responder.relays, self.agent.now())
+
+    def _domain(self) -> str | None:
+        if self.agent.responder:
+            return self.agent.responder.policy.domain
+        path = policy_path(self.agent.home)
+        try:
+            return read_policy(path.read_text(encoding="utf-8")).domain if path.exists() else None
+        except (PolicyError, UnicodeDecodeError) as error:
+            raise StateError("refused.session.not-now", f"the policy cannot be used: {error}") from error
+
+    def _seed(self) -> bytes:
+        seed = self.agent.keystore.get("vendor")
+        if seed is None:
+            raise StateError("refused.session.not-now", "this home is no vendor's; start with: intentcast vendor init")
+        return seed
+
+    # Invitations
+
+    async def vendor_invitation_add(self, text: str) -> Json:
+        """Keep an invitation to this vendor, and answer its demand if it was passed by for want of one."""
+        held = parse_chain(text)
+        invitation.check_held(held, public_key(self._seed()))
+        async with self.agent.store.transaction() as tx:
+            now = self.agent.now()
+            view = await invitation.keep(tx, held, "held", now)
+            await standing.answer_again(tx, now, held.demand)
+        return view
+
+    async def vendor_invitation_list(self) -> Json:
+        """List the invitations this vendor holds and has passed on, newest first."""
+        async with self.agent.store.reading() as tx:
+            listed = await invitation.list_held(tx)
+        return {"invitations": listed, "total": len(listed), "now": self.agent.now()}
+
+    async def vendor_invitation_pass_on(self, text: str, to: str, uses: int = 1) -> Json:
+        """Pass an invitation on to the holder of a key; what is signed is kept."""
+        seed, key = self._seed(), parse_did(to)
+        async with self.agent.store.transaction() as tx:
+            held = await self._invitation(tx, text)
+            invitation.check_held(held, public_key(seed))
+            if not held.links[-1].onward:
+                raise StateError("refused.session.not-now", "its maker did not allow to pass it on")
+            passed = pass_on(seed, held, to=key, uses=uses, until=held.until)
+            return await invitation.keep(tx, passed, "passed", self.agent.now())
+
+    async def _invitation(self, tx: Transaction, text: str) -> Invitation:
+        """Read an invitation from its text, or find the one called i1."""
+        if text.startswith(PREFIX) or not text.startswith("i"):
+            return parse_chain(text)
+        return invitation.read(tx, await find_named(tx, "invitation", text, "i"))
