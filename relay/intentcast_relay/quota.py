@@ -5,8 +5,9 @@
 
 What is charged to a visitor is charged before a signature is looked at, since the connection alone answers for it;
 what is charged to a key only after, or anyone could use up somebody else's. Memory is bounded: visitors at rest are
-forgotten, oldest first (a start forgets all: every key is new again until it publishes), and when none is at rest the newcomers share one account, so that being many is no way
-around. This machine itself (no visitor) has no limits but a filter's size. PROTOCOL §9.11
+forgotten, oldest first, and when none is at rest the newcomers share one account, so that being many is no way
+around. A start forgets all, so that each key is new again until it publishes. This machine itself (no visitor) has no
+limits but a filter's size. PROTOCOL §9.11
 """
 
 import math
