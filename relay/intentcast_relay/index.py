@@ -184,6 +184,8 @@ class Index(Generic[L]):
         """Return the listeners a new record goes to."""
         if record.to is not None:
             return {self._readers[record.to]} if record.to in self._readers else set()
+        if not self._types.get(record.type):
+            return set()
         places, topics = _sought(record.cells, record.countries), _above(record.categories)
         topics.add(record.author)
         found = set(chain.from_iterable(self._buckets(record.type, topics, places)))
