@@ -133,7 +133,7 @@ class Domains:
 
     async def _look(self, domain: str) -> Look:
         known = self._known.get(domain)
-        if known is not None and self._clock() < known.at + AGAIN:
+        if known is not None and known.at <= self._clock() < known.at + AGAIN:
             return known
         look = self._looks.get(domain)
         if look is None:
