@@ -55,7 +55,7 @@ class Parcel(NamedTuple):
 def parcels(items: Iterable[Item], *, joined: bool = False) -> list[Parcel]:
     """Put encoded records into as few frames as their limits allow; `joined` ones are a single piece each.
 
-    After `opening` the bytes equal those of `encode_frame`: canonical values are simply concatenated. PROTOCOL §9.1
+    After the opening the bytes equal those of `encode_frame`: canonical values are simply concatenated. PROTOCOL §9.1
     """
     packed: list[Parcel] = []
     together: list[bytes] = []
@@ -92,9 +92,13 @@ class Listener:
     req: int
     mailbox: bytes | None = None
     sent: int = 0
+    opening: bytes = b""  # what stands before the records in its frames
     pending: list[Item] | None = field(default_factory=list)  # None once live
     kept: int = 0  # bytes of them
     missed: bool = False
+
+    def __post_init__(self) -> None:
+        self.opening = opening(self.req)
 
     def push(self, items: Sequence[Item], packed: Sequence[Parcel]) -> None:
         """Send new records, which come packed as well, or keep them until the stored ones are sent."""
@@ -110,7 +114,7 @@ class Listener:
     def send(self, packed: Iterable[Parcel], *, replayed: bool = False) -> None:
         """Queue records, a frame for each parcel."""
         for parcel in packed:
-            self.owner.outgoing.push(opening(self.req), parcel.parts, self, parcel.last, replayed=replayed)
+            self.owner.outgoing.push(self.opening, parcel.parts, self, parcel.last, replayed=replayed)
 
 
 class Feed:

@@ -90,7 +90,7 @@ class Peer:
         self._socket = socket
         self._transport = transport
         self._drain = drain
-        self.outgoing = Outgoing(rooms.limits)
+        self.outgoing = Outgoing(rooms.limits, self._write_at_once)
         self._listeners: dict[int, Listener] = {}
         self._replays: dict[int, asyncio.Task[None]] = {}
         self._looks: set[asyncio.Task[None]] = set()
@@ -352,6 +352,12 @@ class Peer:
             draining = asyncio.ensure_future(self._drain())
             draining.add_done_callback(lambda done: done.cancelled() or done.exception())
             await asyncio.shield(draining)
+
+    def _write_at_once(self, data: bytes) -> bool:
+        if self._socket.closed or self._transport.is_closing():
+            return False
+        self._transport.write(data)
+        return not self._transport.get_write_buffer_size()
 
     def _check_open(self) -> None:
         if self._socket.closed or self._transport.is_closing():

@@ -224,3 +224,29 @@ async def test_one_write_is_small_unless_one_frame_is_large() -> None:
     assert len(sent.writes[-1]) == 100_010
     sender.cancel()
     await asyncio.gather(sender, return_exceptions=True)
+
+
+async def test_a_record_for_an_idle_reader_leaves_at_once_and_keeps_its_place() -> None:
+    wrote: list[bytes] = []
+    room = True
+
+    def at_once(data: bytes) -> bool:
+        wrote.append(data)
+        return room
+
+    sent, mark = Sent(), Place()
+    queue = Outgoing(Limits(), at_once)
+    queue.push(b"a", (), mark, 1)  # before anybody sends: it waits
+    sender = asyncio.create_task(queue.run(sent))
+    await queue.flush()
+    await asyncio.sleep(0)  # the sender goes to sleep in the same step that follows the flush
+    queue.push(b"b", (b"c",), mark, 2)
+    assert (sent.writes, wrote, mark.sent) == ([b"\x82\x01a"], [b"\x82\x02bc"], 2)
+    room = False
+    queue.push(b"d", (), mark, 3)
+    queue.push(b"e", (), mark, 4)
+    assert mark.sent == 2, "what the socket did not take is not sent yet"
+    await queue.flush()
+    assert (b"".join(sent.writes[1:]), wrote[1:], mark.sent) == (b"\x82\x01e", [b"\x82\x01d"], 4)
+    sender.cancel()
+    await asyncio.gather(sender, return_exceptions=True)
