@@ -78,6 +78,8 @@ class Connection:
             size, start = self.unread[at + 1], at + 2
             if size == 126:
                 size, start = int.from_bytes(self.unread[at + 2 : at + 4], "big"), at + 4
+            elif size == 127:
+                size, start = int.from_bytes(self.unread[at + 2 : at + 10], "big"), at + 10
             if len(self.unread) < start + size:
                 break
             if self.unread[at] == 0x82:
@@ -129,7 +131,7 @@ def blast(connections: Sequence[Connection], window: int) -> dict[str, Any]:
                 chosen.modify(one.socket, wanted, one)
     seconds = time.perf_counter() - began
     used = resource.getrusage(resource.RUSAGE_SELF)
-    return {"seconds": seconds, "acked": answers.pop("acked", 0), "refused": answers,
+    return {"began": began, "seconds": seconds, "acked": answers.pop("acked", 0), "refused": answers,
             "cpu": used.ru_utime + used.ru_stime}  # fmt: skip
 
 

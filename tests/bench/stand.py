@@ -10,6 +10,7 @@ import math
 import os
 import platform
 import re
+import resource
 import select
 import shlex
 import signal
@@ -48,6 +49,29 @@ class Process:
             fields = Path(f"/proc/{self.popen.pid}/stat").read_text().rpartition(")")[2].split()
             return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
         return 0.0
+
+    def memory(self) -> int:
+        """Return the bytes it holds in memory now; 0 where the system does not say."""
+        with suppress(OSError):
+            return int(Path(f"/proc/{self.popen.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        return 0
+
+    def ask(self, **words: Any) -> Json:
+        """Give it one line of JSON to do, and return the line it answers with; raises NotReady if it ended."""
+        assert self.popen.stdin is not None
+        assert self.popen.stdout is not None
+        self.popen.stdin.write(json.dumps(words).encode() + b"\n")
+        self.popen.stdin.flush()
+        line = self.popen.stdout.readline()
+        if not line:
+            raise NotReady(f"{self.log.stem} ended: {self.last_words()}")
+        told: Json = json.loads(line)
+        return told
+
+    def last_words(self) -> str:
+        """Return the last line it wrote to its log."""
+        lines = self.log.read_text(errors="replace").strip().splitlines()
+        return lines[-1] if lines else "no word in its log"
 
     def stop(self) -> None:
         """End it by its pid, gently first."""
@@ -90,18 +114,29 @@ class Stand:
             with suppress(ValueError):
                 process.said = json.loads(process.popen.stdout.readline())
         if not process.said:
-            lines = process.log.read_text(errors="replace").strip().splitlines()
             ended = process.popen.poll()
             how = "is silent" if ended is None else f"ended with {ended}"
-            raise NotReady(f"{process.log.stem} {how}: {lines[-1] if lines else 'no word in its log'}")
+            raise NotReady(f"{process.log.stem} {how}: {process.last_words()}")
         return process
 
-    def relay(self, name: str, port: int = 0) -> Process:
-        """Start a relay with a new database, as an operator would, with the settings it ships with."""
+    def relay(self, name: str, port: int = 0, settings: str = "") -> Process:
+        """Start a relay as an operator would, with the settings it ships with but for `settings`, some lines of TOML.
+
+        Its database is new, unless one of its name is in the folder already.
+        """
         database = str(self.folder / f"{name}.db")
         listen = f"127.0.0.1:{port}"
         command = ("-m", "intentcast_relay", "serve", "--listen", listen, "--database", database, "--announce", "-")
+        if settings:
+            config = self.folder / f"{name}.toml"
+            config.write_text(settings, encoding="utf-8")
+            command = (*command, "--config", str(config))
         return self.ready(self.launch(name, *command))
+
+    def program(self, name: str, *arguments: object) -> Process:
+        """Start a program of this folder, such as `drain`, and wait until it is ready."""
+        file = str(Path(__file__).with_name(f"{name}.py"))
+        return self.ready(self.launch(name, file, *(str(word) for word in arguments)))
 
     def watch(self, process: Process, command: str) -> None:
         """Run a command, such as a profiler's, beside a process; `{pid}` in it is the process's."""
@@ -165,8 +200,20 @@ def conditions(**more: Any) -> Json:
     }
 
 
+def allow_files(count: int) -> None:
+    """Let this process, and those it starts, hold so many open files; raises ValueError where the system forbids it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < count:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (count, max(hard, count)))
+
+
 def fsync_milliseconds(folder: Path, times: int = 50) -> float:
     """Return the median time the disk takes to keep 4 KiB, so that nobody measures a disk of memory unawares."""
+    return round(statistics.median(fsync_times(folder, times)), 3)
+
+
+def fsync_times(folder: Path, times: int) -> list[float]:
+    """Return the milliseconds each of so many writes of 4 KiB took until the disk had it."""
     taken = []
     with (folder / "fsync").open("wb") as file:
         for _ in range(times):
@@ -174,8 +221,8 @@ def fsync_milliseconds(folder: Path, times: int = 50) -> float:
             file.write(bytes(4096))
             file.flush()
             os.fdatasync(file.fileno())
-            taken.append(time.perf_counter() - began)
-    return round(statistics.median(taken) * 1000, 3)
+            taken.append((time.perf_counter() - began) * 1000)
+    return taken
 
 
 def run(

@@ -12,6 +12,12 @@ HERE = Path(__file__).parent
 SCRIPTS = {
     "ingest": ("--records", "400", "--repeat", "1"),
     "offers": ("--bots", "1", "--repeat", "1", "--quick"),
+    "matching": ("--repeat", "1", "--subscriptions", "1000", "--listeners", "200", "--publishes", "20"),
+    "market": ("--bots", "2", "--processes", "1", "--repeat", "1"),
+    "latency": ("--seconds", "0.5", "--full", "200", "--repeat", "1"),
+    "fanout": ("--subscribers", "3,5", "--deliveries", "60", "--singles", "2", "--repeat", "1"),
+    "idle": ("--connections", "20", "--repeat", "1"),
+    "query": ("--stored", "4000", "--repeat", "2"),
     "coldstart": ("--repeat", "1"),
     "demo": ("--repeat", "1"),
 }
@@ -35,7 +41,8 @@ def test_a_benchmark_prints_one_object_and_no_path_of_this_machine(name: str) ->
 
 def test_the_readme_names_the_command_of_every_benchmark() -> None:
     text = (HERE / "README.md").read_text(encoding="utf-8")
-    scripts = {path.stem for path in HERE.glob("*.py")} - {"stand", "load", "test_bench_objects"}
+    programs = {"stand", "load", "pace", "drain", "bare", "stall", "test_bench_objects"}
+    scripts = {path.stem for path in HERE.glob("*.py")} - programs
     assert scripts == SCRIPTS.keys()
     for name in scripts:
         assert f"python tests/bench/{name}.py" in text
