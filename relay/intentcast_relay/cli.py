@@ -4,6 +4,7 @@ Exit codes: 0 ok, 1 failure, 2 usage, 3 not found, 5 unreachable. Heavy modules 
 them, so that ``--help`` answers at once.
 """
 
+import gc
 import json
 import logging
 import os
@@ -82,6 +83,8 @@ def serve(path: Path | None, listen: str | None, database: Path | None, announce
         configure(config.log)
         # The threads that check signatures ask for the interpreter after each one; at the usual 5 ms they starve.
         sys.setswitchinterval(0.001)
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 100)
         asyncio.run(_serve(config, path or Path(CONFIG), override, announce))
 
 

@@ -49,9 +49,10 @@ _HELD: Final = "seq, id, type, author, recipient, created, expires, length(paylo
 _TOGETHER: Final = (64, 8, 1)  # rows in one statement: few lengths, so that each is compiled once
 _SEED: Final = 32
 _BROAD: Final = 1_024  # filters remembered
-_PAGE: Final = 8_192  # bytes
-_LOG_PAGES: Final = 2_000  # committed pages before they are folded into the database: a page touched often goes once
+_LOG_PAGES: Final = 4_000  # of 4 KiB, before the log is folded into the database: a page touched often goes once
+_CACHE: Final = 16_384  # KiB of pages at hand; keys are random, so that every commit touches pages all over
 _PAIR: Final = "person, session, until, stopped, domain"
+_JOINED: Final = f") SELECT {_PAIR} FROM pair CROSS JOIN admission WHERE person = a AND session = b"
 _FREE: Final = "UPDATE admission SET domain = NULL WHERE domain IS NOT NULL AND person"
 _FREE_ENDED: Final = f"{_FREE} = (SELECT author FROM record WHERE seq = ? AND type = 'demand')"
 _ADMIT: Final = f"INSERT OR REPLACE INTO admission ({_PAIR}) VALUES (?, ?, ?, ?, ?)"
@@ -120,11 +121,8 @@ class SqliteStore:
             shelf.newest[held.author, held.type] = held
         for row in self._among(f"SELECT {_HELD} FROM record WHERE id IN", wanted.ids):
             shelf.held[row[1]] = Held(*row)
-        for pair in wanted.pairs:
-            select = f"SELECT {_PAIR} FROM admission WHERE person = ? AND session = ?"
-            found = self._writer.execute(select, pair).fetchone()
-            if found:
-                shelf.admissions[pair] = _admission(found)
+        for row in self._together("WITH pair (a, b) AS (VALUES", "(?, ?)", tuple(wanted.pairs), _JOINED):
+            shelf.admissions[row[0], row[1]] = _admission(row)
         for row in self._among(f"SELECT {_PAIR} FROM admission WHERE domain IN", wanted.domains, "ORDER BY until"):
             shelf.domains[row[4]] = _admission(row)
         for link, *used in self._among("SELECT id, used, until FROM invitation WHERE id IN", wanted.invitations):
@@ -134,7 +132,7 @@ class SqliteStore:
         shelf.demands.update(self._among(demands, strangers))
         # Only of mailboxes that may take something: how much waits in one must not tell in the time a refusal takes.
         open_ones = wanted.mailboxes & {*shelf.demands, *(key for pair in shelf.admissions for key in pair)}
-        sums = "SELECT recipient, count(*), sum(length(payload)) FROM record WHERE recipient IN"
+        sums = "SELECT recipient, count(*), sum(length(payload)) FROM record WHERE recipient NOT NULL AND recipient IN"
         for mailbox, items, size in self._among(sums, open_ones, "GROUP BY recipient"):
             shelf.items[mailbox], shelf.bytes[mailbox] = items, size
         return shelf
@@ -170,14 +168,15 @@ class SqliteStore:
         if changes.use:
             proof.use(write, changes.use)
 
-    def _together(self, head: str, part: str, rows: Sequence[tuple[object, ...]], tail: str = "") -> None:
+    def _together(self, head: str, part: str, rows: Sequence[tuple[object, ...]], tail: str = "") -> list[Any]:
         """Execute for many rows in few statements: each one gives up the interpreter lock and asks for it again."""
-        at = 0
+        at, found = 0, []
         for times in _TOGETHER:
             while len(rows) - at >= times:
                 values = [value for row in rows[at : at + times] for value in row]
-                self._writer.execute(_repeated(head, part, times, tail), values)
+                found += self._writer.execute(_repeated(head, part, times, tail), values).fetchall()
                 at += times
+        return found
 
     async def sweep(self, now: int, limit: int) -> int:
         """Delete up to `limit` ended records and admissions; raises StoreError."""
@@ -405,12 +404,11 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _prepare(writer: sqlite3.Connection, path: Path) -> None:
-    # Of a new file only. Keys are random, so that every commit touches pages all over; larger ones are fewer.
-    writer.execute(f"PRAGMA page_size = {_PAGE}")
-    # First of what writes, because it leaves another program's file untouched.
+    # First, because it leaves another program's file untouched.
     migrate(writer, str(path))
     writer.execute("PRAGMA journal_mode = WAL")
     writer.execute("PRAGMA synchronous = FULL")
+    writer.execute(f"PRAGMA cache_size = -{_CACHE}")
     writer.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
     writer.execute("INSERT OR IGNORE INTO meta VALUES ('epoch', ?)", (os.urandom(_EPOCH),))
     writer.execute("INSERT OR IGNORE INTO meta VALUES ('seed', ?)", (os.urandom(_SEED),))
