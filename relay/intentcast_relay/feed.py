@@ -4,7 +4,7 @@ A listener is registered before its stored records are read, and what arrives me
 the last stored record and the first new one nothing is missing and nothing comes twice. PROTOCOL §9.5
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol
 
@@ -14,7 +14,7 @@ from intentcast_protocol.record import Record
 
 from intentcast_relay.index import Index
 from intentcast_relay.metrics import Meter
-from intentcast_relay.outgoing import Outgoing
+from intentcast_relay.outgoing import Frame, Outgoing, header
 from intentcast_relay.posting import Posting
 
 MAX_PENDING: Final = 1_024  # records kept for a listener that is still catching up
@@ -84,6 +84,15 @@ def opening(req: int) -> bytes:
     return _OPENING + encode(req)
 
 
+def frames(before: bytes, packed: Iterable[Parcel]) -> list[Frame]:
+    """Return the messages that bring some parcels to those whose records have this opening."""
+    made = []
+    for parcel in packed:
+        parts = (header(len(before) + parcel.size) + before, *parcel.parts)
+        made.append(Frame(parts, b"".join(parts), parcel.last))
+    return made
+
+
 @dataclass(slots=True, eq=False)
 class Listener:
     """One live subscription, or the reader of one mailbox. `sent` is the place to resume from."""
@@ -100,10 +109,11 @@ class Listener:
     def __post_init__(self) -> None:
         self.opening = opening(self.req)
 
-    def push(self, items: Sequence[Item], packed: Sequence[Parcel]) -> None:
-        """Send new records, which come packed as well, or keep them until the stored ones are sent."""
+    def push(self, items: Sequence[Item], framed: Iterable[Frame]) -> None:
+        """Send new records, which come framed as well, or keep them until the stored ones are sent."""
         if self.pending is None:
-            self.send(packed)
+            for frame in framed:
+                self.owner.outgoing.push(frame, self)
         elif not self.missed:
             self.pending += items
             self.kept += sum(len(data) for _, data in items)
@@ -111,10 +121,10 @@ class Listener:
                 # They are stored: catching up goes on for longer instead.
                 self.pending, self.kept, self.missed = [], 0, True
 
-    def send(self, packed: Iterable[Parcel], *, replayed: bool = False) -> None:
-        """Queue records, a frame for each parcel."""
-        for parcel in packed:
-            self.owner.outgoing.push(self.opening, parcel.parts, self, parcel.last, replayed=replayed)
+    def replay(self, items: Iterable[Item]) -> None:
+        """Queue records that were stored before, however many wait already."""
+        for frame in frames(self.opening, parcels(items)):
+            self.owner.outgoing.push(frame, self, replayed=True)
 
 
 class Feed:
@@ -130,17 +140,29 @@ class Feed:
         items: dict[int, Item] = {}
         heard: dict[Listener, list[int]] = {}
         for seq, posting in committed.items():
-            for listener in self.index.matching(posting):
-                if seq not in items:
-                    items[seq] = (seq, item(seq, posting.record))
-                heard.setdefault(listener, []).append(seq)
             self.head = seq
+            listeners = self.index.matching(posting)
+            if not listeners:
+                continue
+            items[seq] = (seq, item(seq, posting.record))
+            if len(committed) == 1:
+                self._send([items[seq]], listeners)
+                return
+            for listener in listeners:
+                heard.setdefault(listener, []).append(seq)
         alike: dict[tuple[int, ...], list[Listener]] = {}
         for listener, places in heard.items():
             alike.setdefault(tuple(places), []).append(listener)
-        for shared, listeners in alike.items():
-            chosen = [items[seq] for seq in shared]
-            packed = parcels(chosen, joined=len(listeners) >= _SHARED)
-            self._meter.delivered += len(chosen) * len(listeners)
-            for listener in listeners:
-                listener.push(chosen, packed)
+        for shared, same in alike.items():
+            self._send([items[seq] for seq in shared], same)
+
+    def _send(self, items: list[Item], listeners: Collection[Listener]) -> None:
+        """Send the same records to some listeners, encoded once."""
+        packed = parcels(items, joined=len(listeners) >= _SHARED)
+        self._meter.delivered += len(items) * len(listeners)
+        framed: dict[bytes, list[Frame]] = {}
+        for listener in listeners:
+            known = framed.get(listener.opening)
+            if known is None:
+                known = framed[listener.opening] = frames(listener.opening, packed)
+            listener.push(items, known)

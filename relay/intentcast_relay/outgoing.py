@@ -14,6 +14,7 @@ from typing import Final, NamedTuple, Protocol
 from intentcast_relay.config import Limits
 
 _BINARY: Final = 0x82
+_SMALL: Final = 8_192  # bytes of a frame that may be sent without waiting
 _WRITE: Final = 32_768  # bytes handed to the socket at once, unless one frame is larger
 
 
@@ -25,6 +26,14 @@ class Mark(Protocol):
     """Something that remembers the last place that was really sent."""
 
     sent: int
+
+
+class Frame(NamedTuple):
+    """One WebSocket message of records with its header, in pieces to be kept, and whole to be sent at once."""
+
+    parts: tuple[bytes, ...]
+    whole: bytes
+    last: int  # the place of the last record
 
 
 class Entry(NamedTuple):
@@ -63,7 +72,7 @@ class Outgoing:
     """The queues of frames and the loop that sends them."""
 
     limits: Limits
-    at_once: Callable[[bytes], bool] | None = None  # writes without waiting; False if not all of it is gone yet
+    at_once: Callable[[bytes], bool | None] | None = None  # writes if it can: whether all is gone, None for nothing
     _answers: Lane = field(default_factory=Lane)
     _records: Lane = field(default_factory=Lane)
     _overflown: bool = False
@@ -87,8 +96,8 @@ class Outgoing:
         """Queue what has to come after the records that wait."""
         self._put(self._records, Entry((header(len(frame)), frame), len(frame)))
 
-    def push(self, head: bytes, parts: tuple[bytes, ...], mark: Mark, seq: int, *, replayed: bool = False) -> None:
-        """Send a frame of records, or queue it behind what waits; `mark.sent` becomes `seq` once they are sent.
+    def push(self, frame: Frame, mark: Mark, *, replayed: bool = False) -> None:
+        """Send a frame of records, or queue it behind what waits; `mark.sent` becomes its `last` once they are sent.
 
         To send is cheaper than to wake the loop, which matters where a record goes to a thousand. Past the bounds the
         peer is given up, unless it is catching up: then the sender waits for `room` instead.
@@ -96,14 +105,16 @@ class Outgoing:
         if not replayed and not self._over and self._records.full(self.limits):
             self._overflown = True
             return
-        size = len(head) + sum(map(len, parts))
-        framed = (header(size) + head, *parts)
-        if self.at_once is None or self._sleep is None or self._sleep.done():
-            self._put(self._records, Entry(framed, size, mark, seq))
-        elif self.at_once(b"".join(framed)):
-            mark.sent = seq
+        parts, whole, last = frame
+        idle = self._sleep is not None and not self._sleep.done()
+        # Of a large frame, the part that does not go at once would be kept as a copy.
+        gone = self.at_once(whole) if idle and self.at_once is not None and len(whole) <= _SMALL else None
+        if gone is None:
+            self._put(self._records, Entry(parts, len(whole), mark, last))
+        elif gone:
+            mark.sent = last
         else:
-            self._put(self._records, Entry((), 0, mark, seq))  # the loop sees the rest off, by the deadline
+            self._put(self._records, Entry((), 0, mark, last))  # the loop sees off what has begun, by its deadline
 
     def _put(self, lane: Lane, entry: Entry) -> None:
         if not self._over:

@@ -5,6 +5,7 @@ PROTOCOL §9
 
 import asyncio
 import contextlib
+import os
 import random
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
@@ -45,7 +46,7 @@ from intentcast_relay.core import (
     resume,
 )
 from intentcast_relay.domain import Domains
-from intentcast_relay.feed import Feed, Listener, item, parcels
+from intentcast_relay.feed import Feed, Listener, item
 from intentcast_relay.ingest import Ingest
 from intentcast_relay.ledger import Answer as Outcome
 from intentcast_relay.log import tell, tell_error
@@ -90,6 +91,7 @@ class Peer:
         self._socket = socket
         self._transport = transport
         self._drain = drain
+        self._number = transport.get_extra_info("socket").fileno()
         self.outgoing = Outgoing(rooms.limits, self._write_at_once)
         self._listeners: dict[int, Listener] = {}
         self._replays: dict[int, asyncio.Task[None]] = {}
@@ -283,7 +285,7 @@ class Peer:
                 async with self._page:
                     await self.outgoing.room()
                     page = await fetch(at, upto)
-                    listener.send(parcels((seq, item(seq, record)) for seq, record in page.records), replayed=True)
+                    listener.replay((seq, item(seq, record)) for seq, record in page.records)
                 at = page.reached
             if not listener.missed:
                 break
@@ -295,7 +297,7 @@ class Peer:
             self._forget(listener.req)
             self._core.ended(listener.req)
         else:
-            listener.send(parcels(pending), replayed=True)
+            listener.replay(pending)
 
     def _caught_up(self, req: int, done: asyncio.Task[None]) -> None:
         if self._replays.get(req) is done:
@@ -353,11 +355,19 @@ class Peer:
             draining.add_done_callback(lambda done: done.cancelled() or done.exception())
             await asyncio.shield(draining)
 
-    def _write_at_once(self, data: bytes) -> bool:
-        if self._socket.closed or self._transport.is_closing():
+    def _write_at_once(self, data: bytes) -> bool | None:
+        # Past the transport, which costs as much as the system call; only while it holds nothing itself. Its number
+        # may be another connection's once it is closed, so that is asked first.
+        if self._transport.is_closing() or self._transport.get_write_buffer_size():
+            return None
+        try:
+            written = os.write(self._number, data)
+        except OSError:
+            return None  # full, or broken: either way the task that sends finds out
+        if written < len(data):
+            self._transport.write(data[written:])  # a message that has begun cannot be dropped any more
             return False
-        self._transport.write(data)
-        return not self._transport.get_write_buffer_size()
+        return True
 
     def _check_open(self) -> None:
         if self._socket.closed or self._transport.is_closing():

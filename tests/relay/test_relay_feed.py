@@ -15,11 +15,12 @@ from intentcast_relay.feed import (
     MAX_TOGETHER,
     Feed,
     Listener,
+    frames,
     item,
     opening,
     parcels,
 )
-from intentcast_relay.outgoing import Outgoing, SlowReader, header
+from intentcast_relay.outgoing import Frame, Outgoing, SlowReader, header
 from intentcast_relay.posting import flatten
 
 
@@ -33,7 +34,7 @@ class Owner:
 
 
 def push(listener: Listener, items: list[tuple[int, bytes]]) -> None:
-    listener.push(items, parcels(items))
+    listener.push(items, frames(listener.opening, parcels(items)))
 
 
 def items(count: int, size: int = 10) -> list[tuple[int, Record]]:
@@ -45,19 +46,20 @@ def test_joined_frames_are_what_the_protocol_would_write(count: int) -> None:
     records = items(count)
     for joined in (True, False):
         [parcel] = parcels([(seq, item(seq, raw)) for seq, raw in records], joined=joined)
-        frame = b"".join((opening(7), *parcel.parts))
-        assert frame == encode_frame(Records(7, tuple(records)))
-        assert (parcel.last, parcel.size) == (count, len(frame) - len(opening(7)))
+        written = b"".join((opening(7), *parcel.parts))
+        assert written == encode_frame(Records(7, tuple(records)))
+        assert (parcel.last, parcel.size) == (count, len(written) - len(opening(7)))
 
 
 def test_frames_stay_within_their_limits() -> None:
     for records in (items(2_000), items(40, 60_000)):
         packed = parcels([(seq, item(seq, raw)) for seq, raw in records])
-        frames = [(parcel.last, b"".join((opening(2**40), *parcel.parts))) for parcel in packed]
-        read = [read_answer(frame) for _, frame in frames]
+        written = [(parcel.last, b"".join((opening(2**40), *parcel.parts))) for parcel in packed]
+        read = [read_answer(one) for _, one in written]
         assert [entry for answer in read if isinstance(answer, Records) for entry in answer.records] == records
-        assert max(len(frame) for _, frame in frames) <= MAX_FRAME
-        assert [last for last, _ in frames] == [answer.records[-1][0] for answer in read if isinstance(answer, Records)]
+        assert max(len(one) for _, one in written) <= MAX_FRAME
+        ends = [answer.records[-1][0] for answer in read if isinstance(answer, Records)]
+        assert [last for last, _ in written] == ends
     assert MAX_TOGETHER * 5 + 4 <= MAX_FRAME_NODES
 
 
@@ -135,10 +137,15 @@ class Place:
     sent = 0
 
 
+def frame(data: bytes, seq: int) -> Frame:
+    parts = (header(len(data)), data)
+    return Frame(parts, b"".join(parts), seq)
+
+
 async def test_what_waits_together_leaves_in_one_write() -> None:
     queue, sent, mark = Outgoing(Limits()), Sent(), Place()
     queue.answer(b"one")
-    queue.push(b"t", (b"w", b"o"), mark, 9)
+    queue.push(frame(b"two", 9), mark)
     sender = asyncio.create_task(queue.run(sent))
     await sent.written.wait()
     await queue.flush()
@@ -150,7 +157,7 @@ async def test_what_waits_together_leaves_in_one_write() -> None:
 
 async def test_a_reader_that_stalls_is_given_up_at_the_deadline() -> None:
     queue, mark = Outgoing(Limits(send_deadline=0)), Place()
-    queue.push(b"one", (), mark, 9)
+    queue.push(frame(b"one", 9), mark)
     with pytest.raises(SlowReader):
         await queue.run(Sent(stalled=True))
     assert mark.sent == 0
@@ -159,16 +166,16 @@ async def test_a_reader_that_stalls_is_given_up_at_the_deadline() -> None:
 async def test_a_reader_that_leaves_too_much_unread_is_given_up() -> None:
     queue, mark = Outgoing(Limits(queue_frames=2)), Place()
     for at in range(3):
-        queue.push(b"x", (), mark, at)
+        queue.push(frame(b"x", at), mark)
     with pytest.raises(SlowReader):
         await queue.run(Sent())
 
 
 async def test_bytes_are_bounded_as_well_as_frames() -> None:
     queue, mark = Outgoing(Limits(queue_bytes=10)), Place()
-    queue.push(bytes(10), (), mark, 1)
+    queue.push(frame(bytes(10), 1), mark)
     assert not queue.crowded, "records that wait stop nobody from asking"
-    queue.push(b"", (), mark, 2)
+    queue.push(frame(b"", 2), mark)
     with pytest.raises(SlowReader):
         await queue.run(Sent())
 
@@ -177,8 +184,8 @@ async def test_answers_and_replays_always_find_a_place() -> None:
     queue, sent, mark = Outgoing(Limits(queue_frames=1)), Sent(), Place()
     queue.answer(b"a")
     queue.answer(b"b")
-    queue.push(b"c", (), mark, 1, replayed=True)
-    queue.push(b"d", (), mark, 2, replayed=True)
+    queue.push(frame(b"c", 1), mark, replayed=True)
+    queue.push(frame(b"d", 2), mark, replayed=True)
     assert queue.crowded
     sender = asyncio.create_task(queue.run(sent))
     await queue.heard()
@@ -191,7 +198,7 @@ async def test_answers_and_replays_always_find_a_place() -> None:
 async def test_nobody_waits_for_room_once_sending_has_ended() -> None:
     queue = Outgoing(Limits(queue_frames=1, send_deadline=0))
     queue.answer(b"a")
-    queue.push(bytes(100_000), (), Place(), 1)
+    queue.push(frame(bytes(100_000), 1), Place())
     waiting = asyncio.gather(queue.heard(), queue.room(), queue.flush())
     with pytest.raises(SlowReader):
         await queue.run(Sent(stalled=True))
@@ -202,7 +209,7 @@ async def test_nobody_waits_for_room_once_sending_has_ended() -> None:
 
 async def test_answers_overtake_records_but_what_follows_them_does_not() -> None:
     queue, sent, mark = Outgoing(Limits()), Sent(), Place()
-    queue.push(b"record", (), mark, 1)
+    queue.push(frame(b"record", 1), mark)
     queue.follow(b"live")
     queue.answer(b"ack")
     queue.answer(b"p", b"\x8a\x01")
@@ -216,8 +223,8 @@ async def test_answers_overtake_records_but_what_follows_them_does_not() -> None
 async def test_one_write_is_small_unless_one_frame_is_large() -> None:
     queue, sent, mark = Outgoing(Limits()), Sent(), Place()
     for at in range(10):
-        queue.push(bytes(10_000), (), mark, at)
-    queue.push(bytes(100_000), (), mark, 10)
+        queue.push(frame(bytes(10_000), at), mark)
+    queue.push(frame(bytes(100_000), 10), mark)
     sender = asyncio.create_task(queue.run(sent))
     await queue.flush()
     assert max(map(len, sent.writes[:-1])) <= 32_768 + 3 * 4
@@ -228,25 +235,32 @@ async def test_one_write_is_small_unless_one_frame_is_large() -> None:
 
 async def test_a_record_for_an_idle_reader_leaves_at_once_and_keeps_its_place() -> None:
     wrote: list[bytes] = []
-    room = True
+    gone: bool | None = True
 
-    def at_once(data: bytes) -> bool:
-        wrote.append(data)
-        return room
+    def at_once(data: bytes) -> bool | None:
+        if gone is not None:
+            wrote.append(data)
+        return gone
 
     sent, mark = Sent(), Place()
     queue = Outgoing(Limits(), at_once)
-    queue.push(b"a", (), mark, 1)  # before anybody sends: it waits
+    queue.push(frame(b"a", 1), mark)  # before anybody sends: it waits
     sender = asyncio.create_task(queue.run(sent))
     await queue.flush()
     await asyncio.sleep(0)  # the sender goes to sleep in the same step that follows the flush
-    queue.push(b"b", (b"c",), mark, 2)
+    queue.push(frame(b"bc", 2), mark)
     assert (sent.writes, wrote, mark.sent) == ([b"\x82\x01a"], [b"\x82\x02bc"], 2)
-    room = False
-    queue.push(b"d", (), mark, 3)
-    queue.push(b"e", (), mark, 4)
-    assert mark.sent == 2, "what the socket did not take is not sent yet"
+    gone = None
+    queue.push(frame(b"x", 3), mark)
+    assert mark.sent == 2
     await queue.flush()
-    assert (b"".join(sent.writes[1:]), wrote[1:], mark.sent) == (b"\x82\x01e", [b"\x82\x01d"], 4)
+    await asyncio.sleep(0)
+    assert (sent.writes[1:], mark.sent) == ([b"\x82\x01x"], 3), "what could not begin takes the usual way"
+    gone = False
+    queue.push(frame(b"d", 4), mark)
+    queue.push(frame(b"e", 5), mark)
+    assert mark.sent == 3, "what the socket did not take is not sent yet"
+    await queue.flush()
+    assert (b"".join(sent.writes[2:]), wrote[1:], mark.sent) == (b"\x82\x01e", [b"\x82\x01d"], 5)
     sender.cancel()
     await asyncio.gather(sender, return_exceptions=True)
