@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.reliability
+
 HERE = Path(__file__).parent
 SCRIPTS = {
     "ingest": ("--records", "400", "--repeat", "1"),

@@ -13,6 +13,8 @@ import pytest
 from intentcast_relay.config import Config
 from intentcast_relay.server import running
 
+pytestmark = pytest.mark.reliability
+
 DRIVER = Path(__file__).with_name("crash_driver.py")
 FEWEST = 10  # effects: fewer would mean that the fault was never injected
 

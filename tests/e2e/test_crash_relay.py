@@ -22,6 +22,8 @@ from intentcast_agent.service import Service
 from intentcast_relay.config import Config
 from intentcast_relay.server import running
 
+pytestmark = pytest.mark.reliability
+
 DRIVER = Path(__file__).with_name("crash_driver.py")
 FEWEST = 6  # effects: fewer would mean that the fault was never injected
 

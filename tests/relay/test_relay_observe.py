@@ -199,7 +199,7 @@ class TestApply:
         assert watched.info()["name"] == "Renamed"
         assert watched.info()["limits"]["subscriptions"] == 1
         assert watched._ingest.batch.items == 1
-        assert await client.stored(build.demand(build.seed()))
+        assert await (await connect(watched)).stored(build.demand(build.seed()))
 
     async def test_what_only_a_start_decides_stays(self, watched: Relay, config: Config, tmp_path: Any) -> None:
         before = watched.config

@@ -22,6 +22,8 @@ from intentcast_relay.server import Relay, running
 from rig.traffic import Link, Publisher, Subscriber, Supply, dial, read_all, shares, until
 from rig.witness import Witness
 
+pytestmark = pytest.mark.reliability
+
 HOUR = 3_600
 JUMPS = 24
 PATIENCE = 10  # s

@@ -24,6 +24,8 @@ from rig.relay import DATABASE, last_words, start
 from rig.traffic import Agent, Collector, Publisher, Supply, read_all, shares
 from rig.witness import Witness
 
+pytestmark = pytest.mark.reliability
+
 SMALL = 1_500_000  # bytes: enough to start, and full after some hundred records
 LARGE = 64_000_000
 PATIENCE = 30  # s until a disk that is being filled is full

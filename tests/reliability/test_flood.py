@@ -49,6 +49,8 @@ from intentcast_relay.core import Connection, Effect, Hangup, Persist, Send, pro
 from intentcast_relay.posting import examine
 from intentcast_relay.quota import Quota
 
+pytestmark = pytest.mark.reliability
+
 ROOT = Path(__file__).parents[2]
 V, S = public_key(seed("V")), public_key(seed("S"))
 NONCE, HOST = b"n" * 32, "relay.example"

@@ -18,6 +18,8 @@ from intentcast_relay.server import Relay, running
 from rig.traffic import Publisher, Subscriber, Supply, until
 from rig.witness import Witness
 
+pytestmark = pytest.mark.reliability
+
 UPGRADE = (
     b"GET / HTTP/1.1\r\nHost: relay.example\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"

@@ -13,6 +13,8 @@ from rig.relay import left_behind, start
 from rig.town import found_town
 from rig.traffic import until
 
+pytestmark = pytest.mark.reliability
+
 LONGEST = 0.2  # s of load before a kill
 REAPED = 5  # s until the workers of a killed relay are gone
 

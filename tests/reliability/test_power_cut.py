@@ -25,6 +25,8 @@ from rig.relay import RIG, Life, open_files, start
 from rig.traffic import Agent, Collector, Publisher, Subscriber, Supply, read_all, shares, until
 from rig.witness import Witness
 
+pytestmark = pytest.mark.reliability
+
 SYNC_US = 2_000  # a middling SSD; a queue of a few hundred records builds up behind it
 CUTS = 50  # in each generation
 GENERATIONS = 4

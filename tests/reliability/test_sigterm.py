@@ -15,6 +15,8 @@ from rig.relay import END, launch, left_behind, start
 from rig.town import found_town
 from rig.traffic import STOPPING, until
 
+pytestmark = pytest.mark.reliability
+
 LONGEST = 0.3  # s of load before the signal
 STARTING = 1.0  # s within which a relay has announced itself, on a machine that is not too busy
 
