@@ -32,6 +32,7 @@ from intentcast_relay.turns import Turns
 MAX_QUEUED: Final = 4_096  # jobs; a connection that would add more is not read from until there is room
 MAX_RECENT: Final = 16_384  # stored records whose exact copies are answered without a look at the store
 _CHUNK: Final = 64  # records checked together
+_WORTH: Final = 16  # records worth a batch of their own while another is under check: each costs a quarter millisecond
 
 Reply = Callable[[int, Answer], None]
 Publish = Callable[[dict[int, Posting]], None]
@@ -130,6 +131,8 @@ class Ingest:
         ticket.waiting.append((reply, req))
         self._queue.put(standing.address, ticket)
         self._arrived.set()
+        if len(self._queue) == _WORTH:
+            self._move()
 
     async def room(self, standing: Standing) -> None:
         """Wait until the queue takes more of somebody."""
@@ -175,7 +178,9 @@ class Ingest:
     async def _check_batches(self) -> None:
         while True:
             await self._arrived.wait()
-            while len(self._checking) >= self._checkers.slots or len(self._passed) >= 2 * self.batch.items:
+            while len(self._passed) >= 2 * self.batch.items or (
+                self._checking and (len(self._queue) < _WORTH or len(self._checking) >= self._checkers.slots)
+            ):
                 await self._next_move()
             tickets = self._queue.take(_CHUNK)
             if not self._queue:

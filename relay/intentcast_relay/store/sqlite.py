@@ -46,7 +46,8 @@ from intentcast_relay.store.migration import migrate
 T = TypeVar("T")
 _EPOCH: Final = 8
 _HELD: Final = "seq, id, type, author, recipient, created, expires, length(payload)"
-_TOGETHER: Final = (64, 8, 1)  # rows in one statement: few lengths, so that each is compiled once
+_TOGETHER: Final = 64  # rows in one statement
+_COMPILED: Final = 1_024  # statements kept compiled: some for each number of rows
 _SEED: Final = 32
 _BROAD: Final = 1_024  # filters remembered
 _LOG_PAGES: Final = 4_000  # of 4 KiB, before the log is folded into the database: a page touched often goes once
@@ -170,12 +171,11 @@ class SqliteStore:
 
     def _together(self, head: str, part: str, rows: Sequence[tuple[object, ...]], tail: str = "") -> list[Any]:
         """Execute for many rows in few statements: each one gives up the interpreter lock and asks for it again."""
-        at, found = 0, []
-        for times in _TOGETHER:
-            while len(rows) - at >= times:
-                values = [value for row in rows[at : at + times] for value in row]
-                found += self._writer.execute(_repeated(head, part, times, tail), values).fetchall()
-                at += times
+        found = []
+        for at in range(0, len(rows), _TOGETHER):
+            some = rows[at : at + _TOGETHER]
+            values = [value for row in some for value in row]
+            found += self._writer.execute(_repeated(head, part, len(some), tail), values).fetchall()
         return found
 
     async def sweep(self, now: int, limit: int) -> int:
@@ -387,7 +387,7 @@ def _connect(path: Path) -> sqlite3.Connection:
         if new:
             # For nobody else to read: it holds the relay's own key. Its -wal and -shm take after it.
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        writer = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        writer = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=_COMPILED)
         try:
             _prepare(writer, path)
         except BaseException:
