@@ -81,8 +81,8 @@ def serve(path: Path | None, listen: str | None, database: Path | None, announce
             split_listen(listen)
         config = override(settings(path))
         configure(config.log)
-        # The store's thread asks for the interpreter after each statement; at the usual 5 ms every ack would wait for it.
-        sys.setswitchinterval(0.0002)
+        # The store's thread asks for the interpreter after each statement; at the usual 5 ms every ack would wait.
+        sys.setswitchinterval(0.001)
         gc.freeze()
         gc.set_threshold(50_000, 20, 100)
         asyncio.run(_serve(config, path or Path(CONFIG), override, announce))
