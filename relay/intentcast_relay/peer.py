@@ -109,7 +109,10 @@ class Peer:
         self._reader = loop.create_task(self._read())
         greeting = loop.call_later(self._rooms.limits.auth_deadline, self._late)
         try:
-            await asyncio.wait({self._reader})
+            # A future of its own, because asyncio.wait keeps most of a kilobyte for as long as it waits.
+            over = loop.create_future()
+            self._reader.add_done_callback(lambda _: None if over.done() else over.set_result(None))
+            await over
             if self._ending is not None:
                 # Until its last words are answered, or it is too late: what is closed while a peer still sends is
                 # reset, and takes with it what the peer has not read.
