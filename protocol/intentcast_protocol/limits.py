@@ -23,6 +23,7 @@ MAX_CATEGORY_LEVELS = 8
 MAX_RELAYS = 8
 MAX_ROUNDS = 30
 MAX_COMPONENTS = 32
+MAX_CHOICES = 8  # extras of an offer, and values of one condition that its vendor would talk about
 MAX_TEXT = 2_000  # characters of a free-text field
 MAX_STAMP = 28  # leading zero bits a demand may ask for
 STAMP_AGE = 3_600  # s a stamped record stays fresh

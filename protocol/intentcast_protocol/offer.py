@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from intentcast_protocol.conditions import Choices, Conditions, read_choices, read_conditions
 from intentcast_protocol.errors import InvalidMessage
 from intentcast_protocol.identity import Id, Key
 from intentcast_protocol.record import Envelope
@@ -33,6 +34,8 @@ class Offer:
     demand: bytes
     item: dict[str, Any] = field(repr=False)
     price: Price
+    conditions: Conditions
+    choices: Choices
     deviations: tuple[str, ...]
     terms: Term
     seller: Seller
@@ -50,6 +53,7 @@ class Counter:
     offer: bytes
     item: dict[str, Any] = field(repr=False)
     price: Price
+    conditions: Conditions
 
 
 def read_offer(record: Envelope) -> Offer:
@@ -72,6 +76,8 @@ def read_offer(record: Envelope) -> Offer:
         demand=read_bytes(body.get("demand"), "demand", _CODE),
         item=read_item(body.get("itemOffered"), _CODE),
         price=read_price(body.get("priceSpecification"), _CODE),
+        conditions=read_conditions(body, _CODE),
+        choices=read_choices(body.get("negotiable", {}), _CODE),
         deviations=tuple(read_text(line, "deviation", _CODE, 300) for line in deviations),
         terms=read_term(body.get("termsAccepted")),
         seller=read_seller(body.get("offeredBy")),
@@ -104,4 +110,5 @@ def read_counter(record: Envelope) -> Counter:
         offer=read_bytes(body.get("offer"), "offer", _CODE),
         item=read_item(body.get("itemOffered"), _CODE),
         price=read_price(body.get("priceSpecification"), _CODE),
+        conditions=read_conditions(body, _CODE),
     )
