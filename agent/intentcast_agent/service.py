@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from decimal import Decimal, InvalidOperation
 from time import perf_counter
 
+from intentcast_protocol.conditions import Conditions
 from intentcast_protocol.demand import Demand, read_demand
 from intentcast_protocol.disclosure import STAGES
 from intentcast_protocol.encoding import decode
@@ -253,13 +254,28 @@ class Service(VendorVerbs):
 
     # Deals
 
-    async def deal_counter(self, offer: str, total: str, text: str = "") -> Json:
-        """Counter an offer with another total; the rest of its terms stays."""
+    async def deal_counter(
+        self,
+        offer: str,
+        total: str | None = None,
+        text: str = "",
+        delivery: int | None = None,
+        warranty: int | None = None,
+        extras: list[str] | None = None,
+    ) -> Json:
+        """Counter an offer with another total or other conditions; what is left out stays as offered."""
         async with self.agent.store.transaction() as tx:
             dialogue = await self._dialogue(tx, offer)
-            price = (await desk.standing_offer(tx, dialogue)).price
-            wanted = desk.with_total(price, _amount(total, price.currency))
-            await desk.counter(tx, dialogue, wanted, text, self.agent.now())
+            standing = await desk.standing_offer(tx, dialogue)
+            currency = standing.price.currency
+            wanted = desk.with_total(standing.price, _amount(total, currency)) if total is not None else None
+            had = standing.conditions
+            conditions = Conditions(
+                had.delivery if delivery is None else delivery,
+                had.warranty if warranty is None else warranty,
+                had.extras if extras is None else tuple(sorted(set(extras))),
+            )
+            await desk.counter(tx, dialogue, wanted, conditions, text, self.agent.now())
         await self._sent(dialogue.lane)
         return await self.offer_view(offer)
 

@@ -70,6 +70,8 @@ def details(offer: Offer, demand: Demand, body: Json) -> Json:
             for part in offer.price.components
         ],
         "deviations": list(offer.deviations),
+        "conditions": _conditions(offer),
+        "negotiable": _negotiable(offer),
         "terms": offer.terms.id,
         "valid_through": offer.expires,
         "findings": [
@@ -79,6 +81,25 @@ def details(offer: Offer, demand: Demand, body: Json) -> Json:
         ],
         "attributes": dict(_flatten(offer.item, "")),
     }  # fmt: skip
+
+
+def _conditions(offer: Offer) -> dict[str, str]:
+    had = offer.conditions
+    return {
+        "delivery": "not stated" if had.delivery is None else f"{had.delivery} days",
+        "warranty": "not stated" if had.warranty is None else f"{had.warranty} months",
+        "extras": ", ".join(had.extras) or "none",
+    }
+
+
+def _negotiable(offer: Offer) -> dict[str, str]:
+    other = offer.choices
+    lists = {
+        "delivery": [f"{days} days" for days in other.delivery],
+        "warranty": [f"{months} months" for months in other.warranty],
+        "extras": list(other.extras),
+    }
+    return {name: ", ".join(values) for name, values in lists.items() if values}
 
 
 def _flatten(value: Any, path: str) -> list[tuple[str, str]]:

@@ -136,7 +136,7 @@ class Person(Party):
         async with self.store.transaction() as tx:
             dialogue = await self.dialogue(tx, session)
             price = (await desk.standing_offer(tx, dialogue)).price
-            return await desk.counter(tx, dialogue, desk.with_total(price, Decimal(total)), "", self.clock.now)
+            return await desk.counter(tx, dialogue, desk.with_total(price, Decimal(total)), None, "", self.clock.now)
 
     async def withdraw(self, demand: Demand) -> None:
         async with self.store.transaction() as tx:

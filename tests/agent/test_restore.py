@@ -222,7 +222,7 @@ async def test_restored_vendor_gets_back_the_offer_it_had_made_since(tmp_path: P
             dialogue = await open_dialogue(tx, key)
             assert dialogue is not None
             price = (await desk.standing_offer(tx, dialogue)).price
-            await desk.counter(tx, dialogue, desk.with_total(price, Decimal("16500.00")), "", person.agent.now())
+            await desk.counter(tx, dialogue, desk.with_total(price, Decimal("16500.00")), None, "", person.agent.now())
         await carry(person, vendor, 0)
         await carry(vendor, person, 0)
         at_person = max(number for number, _ in await person.sent())

@@ -95,6 +95,9 @@ def _viewed(one: dict[str, Any]) -> Iterable[str]:
             yield f"  {mark} {found['strength']:4}  {plain(found['why'], 120)}"
         for line in one["deviations"]:
             yield f"  the vendor says: {plain(line, 120)}"
+        for name, stated in one["conditions"].items():
+            others = one["negotiable"].get(name)
+            yield f"  {name}: {plain(stated, 120)}" + (f"  (also: {plain(others, 120)})" if others else "")
     yield ""
     for message in one["messages"]:
         relays = message["on_relays"]
@@ -155,14 +158,31 @@ def decline(name: str, text: str, as_json: bool, passphrase_file: Path | None) -
 
 @deal.command()
 @click.argument("name", metavar="OFFER")
-@click.option("--total", required=True, help="What you would pay in all, e.g. 17200.")
+@click.option("--total", help="What you would pay in all, e.g. 17200; as offered if left out.")
+@click.option("--delivery", type=int, metavar="DAYS", help="In how many days you want it.")
+@click.option("--warranty", type=int, metavar="MONTHS", help="For how long it is to be guaranteed.")
+@click.option("--extra", "extras", multiple=True, metavar="NAME", help="What is to come with it; repeat for more.")
+@click.option("--no-extras", is_flag=True, help="Without the extras of the offer.")
 @click.option("--text", default="", help="Words for the vendor.")
 @click.option("--wait", type=float, default=30.0, show_default=True, metavar="SECONDS", help="Wait for the answer.")
 @passphrase_option
 @json_option
-def counter(name: str, total: str, text: str, wait: float, as_json: bool, passphrase_file: Path | None) -> None:
-    """Counter an offer with another total; the vendor answers with a new offer, or not."""
-    before = call("deal_counter", offer=name, total=total, text=text)
+def counter(
+    name: str,
+    total: str | None,
+    delivery: int | None,
+    warranty: int | None,
+    extras: tuple[str, ...],
+    no_extras: bool,
+    text: str,
+    wait: float,
+    as_json: bool,
+    passphrase_file: Path | None,
+) -> None:
+    """Counter an offer with another total or other conditions; the vendor answers with a new offer, or not."""
+    listed = list(extras) if extras or no_extras else None
+    wanted: dict[str, Any] = {"total": total, "delivery": delivery, "warranty": warranty, "extras": listed}
+    before = call("deal_counter", offer=name, text=text, **wanted)
     result = _wait(before, wait, as_json)
     failed = None
     if wait and result["turn"] == "vendor":

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from intentcast_protocol.attestation import Attestation
+from intentcast_protocol.conditions import Conditions, write_conditions
 from intentcast_protocol.demand import Demand, read_demand, read_draft
 from intentcast_protocol.disclosure import STAGES, disclosure
 from intentcast_protocol.encoding import decode, encode
@@ -239,22 +240,33 @@ async def disclose(tx: Transaction, dialogue: Dialogue, now: int) -> tuple[str, 
     return tuple(told)
 
 
-async def counter(tx: Transaction, dialogue: Dialogue, total: Price | None, text: str, now: int) -> Verified:
-    """Counter a vendor's offer with full terms; raises StateError where the rules do not allow it."""
+async def counter(
+    tx: Transaction, dialogue: Dialogue, price: Price | None, conditions: Conditions | None, text: str, now: int
+) -> Verified:
+    """Counter a vendor's offer with full terms; what is None stays as offered.
+
+    Raises StateError where the rules do not allow it, or where the vendor already asks no more for these conditions.
+    """
     offer = await standing_offer(tx, dialogue)
-    if total and total.total >= offer.price.total:
+    terms = counter_terms(offer, price, conditions)
+    cheaper = price is not None and price.total < offer.price.total
+    if not cheaper and conditions in (None, offer.conditions):
         raise StateError(
             "refused.session.not-now", "the vendor already asks no more than that; accept the offer instead"
         )
-    body: dict[str, Any] = {
-        "demand": dialogue.session.demand,
-        "offer": offer.id,
-        "itemOffered": offer.item,
-        "priceSpecification": write_price(total or offer.price),
-    }
+    body: dict[str, Any] = {"demand": dialogue.session.demand, "offer": offer.id, **terms}
     if text:
         body["text"] = text
     return await say(tx, dialogue, "counter", body, now=now, expires=now + COUNTER_LIFE)
+
+
+def counter_terms(offer: Offer, price: Price | None, conditions: Conditions | None) -> dict[str, Any]:
+    """Return the terms of a counter to an offer, in full: its item, and a price and conditions of ours or its own."""
+    return {
+        "itemOffered": offer.item,
+        "priceSpecification": write_price(price or offer.price),
+        **write_conditions(conditions or offer.conditions),
+    }
 
 
 def with_total(price: Price, total: Any) -> Price:
