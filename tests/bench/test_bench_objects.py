@@ -22,6 +22,7 @@ SCRIPTS = {
     "query": ("--stored", "4000", "--repeat", "2"),
     "coldstart": ("--repeat", "1"),
     "demo": ("--repeat", "1"),
+    "compare": ("--offers", "20", "--repeat", "1"),
 }
 WITHIN = 120  # s
 FIELDS = {"name", "value", "unit", "target", "ok", "spread", "samples", "conditions"}

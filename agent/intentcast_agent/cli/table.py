@@ -61,6 +61,11 @@ def amount(total: str | None, currency: str | None, per: str | None = None) -> s
     return f"{total} {currency}{unit}" if total else "not stated"
 
 
+def domain(offer: dict[str, object]) -> str:
+    """Say how many relays have seen a vendor's domain; one without any is a claim, and shown as such."""
+    return "–" if offer["domain"] is None else str(offer["witnessed"]).removeprefix("domain ")
+
+
 def turn(offer: dict[str, object]) -> str:
     """Say who acts next and by when."""
     who = {"person": "you", "vendor": "vendor", None: "nobody"}[offer["turn"]]  # type: ignore[index]
