@@ -1,55 +1,44 @@
-"""What the vendor answers: the first offer for a matched item, and the answer to each counter. Pure; PROTOCOL §6.4
+"""The vendor's first offer for a matched item, a question before it, or why there is none. Pure; PROTOCOL §6.4
 
-Three promises hold whatever a person asks: no price lies under the floor, no total lies above the one before it, and no
-text says more of the policy than the price itself. Fees are never bargained away: a counter is met in the discount.
+No price lies under the floor, and no text says more of the policy than the price itself.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
 
-from intentcast_protocol.constraint import Finding, Fit, Verdict, judge
-from intentcast_protocol.demand import Demand
-from intentcast_protocol.quantity import money, parse_money
+from intentcast_protocol.conditions import Conditions, write_conditions
+from intentcast_protocol.constraint import Constraint, Finding, Fit, Verdict, judge
+from intentcast_protocol.demand import Budget, Demand
 from intentcast_protocol.subscription import within
 from intentcast_protocol.terms import Term
 from intentcast_protocol.vocabulary import Component, Price, visible, write_price
 
 from intentcast_agent.vendor.inventory.stock import StockItem
+from intentcast_agent.vendor.margin import Margin, find_margin
 from intentcast_agent.vendor.match import NOTHING, Match, Stock, is_about_item
 from intentcast_agent.vendor.policy import Policy
 
 MAX_DEVIATIONS: Final = 32  # as many, and as long, as an offer may carry. PROTOCOL §6.4
 MAX_SENTENCE: Final = 300
 MAX_QUESTION: Final = 1_000
-_EXTRAS = ("fee", "delivery", "tax")
+_CONDITIONS = ("deliveryLeadTime", "warranty", "addOn")
+_BARGAINED = ("priceSpecification", *_CONDITIONS)
 
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """A first offer: its price, in words each must-have it does not meet, its last moment, and the terms it accepts."""
+    """An offer: its price, in words each must-have it does not meet, its last moment, the terms it accepts, its
+    conditions, and for the vendor's own books what it gives away below the list price.
+    """
 
     price: Price
     deviations: tuple[str, ...]
     expires: int
     terms: Term
-
-
-@dataclass(frozen=True, slots=True)
-class Move:
-    """A new price for the offer that was countered, and its last moment; all else stays as it was."""
-
-    price: Price
-    expires: int
-
-
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """The last price once more, as a fresh offer: it is final."""
-
-    price: Price
-    expires: int
+    conditions: Conditions = Conditions()  # noqa: RUF009 (frozen)
+    concession: Decimal = field(default=Decimal(0), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,30 +61,36 @@ class Pass:
 
 
 def best_quote(
-    policy: Policy, stock: Stock, demand: Demand, now: int, reserved: Mapping[str, int] = NOTHING
+    policy: Policy,
+    stock: Stock,
+    demand: Demand,
+    now: int,
+    reserved: Mapping[str, int] = NOTHING,
+    left: Decimal | None = None,
 ) -> tuple[Match, Quote | Ask] | Pass:
     """Return the best item the policy can offer and what to say of it; an item above the budget gives way to the next.
 
-    `reserved` says how many of a SKU are spoken for.
+    `reserved` says how many of a SKU are spoken for, `left` how much of the concession budget is.
     """
 
-    # What the item alone does not decide: a must-have about the price, or about who offers.
+    # What the item alone does not decide: a must-have about the price, the conditions, or about who offers.
     others = [wish for wish in demand.constraints if wish.strength == "must" and not is_about_item(wish)]
+    ways = _ways(policy, demand)
 
     def sellable(item: StockItem) -> bool:
-        price = None if _misfit(policy, item, demand) else _open(policy, item, demand)
-        if not isinstance(price, Price):
+        opened = _misfit(policy, item, demand) or _open(policy, item, demand, ways, now, left)
+        if isinstance(opened, str | Pass):
             return False
         if not others or policy.answers_alternatives:
             return True
-        return judge(others, _body(policy, item, price)).fit is not Fit.FAILS
+        return judge(others, _body(policy, item, *opened[:2])).fit is not Fit.FAILS
 
     reason = _unserved(policy, demand, now)
     if reason:
         return Pass(reason)
     matches = stock.match(demand, alternatives=policy.answers_alternatives, reserved=reserved, sellable=sellable)
     for match in matches:
-        outcome = first_quote(policy, match, demand, now)
+        outcome = first_quote(policy, match, demand, now, left=left)
         if not isinstance(outcome, Pass):
             return match, outcome
         reason = outcome.reason
@@ -103,58 +98,32 @@ def best_quote(
 
 
 def first_quote(
-    policy: Policy, match: Match, demand: Demand, now: int, *, answered: bool = False
+    policy: Policy, match: Match, demand: Demand, now: int, *, answered: bool = False, left: Decimal | None = None
 ) -> Quote | Ask | Pass:
     """Return the first offer for a match, a question to ask before it, or why there is none.
 
-    Where the ladder's first step is above the public budget, the quote is exactly the budget if the ladder's last
-    step, which any haggler could reach, allows it; otherwise there is none. So a demand's budget reveals no more of the
+    Where the first price is above the public budget, the quote is exactly the budget if what any haggler could reach
+    (a ladder's last step, say) allows it; otherwise there is none. So a demand's budget reveals no more of the
     policy than haggling does. An alternative may break a must-have about the item, never the budget. `answered` says
-    that the person answered, or need not be asked; what stays unknown is then listed as a deviation.
+    that the person answered, or need not be asked; what stays unknown is then listed as a deviation. `left` is what
+    remains of the concession budget, None without one.
     """
     item = match.item
     reason = _unserved(policy, demand, now) or _misfit(policy, item, demand)
     if reason:
         return Pass(reason)
-    price = _open(policy, item, demand)
-    if isinstance(price, Pass):
-        return price
-    judgement = demand.judge(_body(policy, item, price))
+    opened = _open(policy, item, demand, _ways(policy, demand), now, left)
+    if isinstance(opened, Pass):
+        return opened
+    price, conditions, given = opened
+    judgement = demand.judge(_body(policy, item, price, conditions))
     if judgement.fit is Fit.FAILS and not policy.answers_alternatives:
         return Pass(_sentence(judgement.why))
     terms = next(term for term in demand.terms.deal if term in policy.terms)
     amiss = [found for found in judgement.findings if _amiss(found)]
     if judgement.fit is Fit.ASKS and not answered:
         return _ask(item, [found for found in amiss if found.constraint.on_unknown == "ask"], terms)
-    return Quote(price, _deviations(amiss), _until(policy, now, demand.expires), terms)
-
-
-def answer_counter(
-    policy: Policy, list_price: Decimal, last: Price, counter: Price, rounds: int, now: int, demand_expires: int
-) -> Move | Hold | Pass:
-    """Return the answer to a person's counter, the `rounds`-th of the session (the first is 1).
-
-    A counter at or above what the ladder allows in this round is agreed to: the new total is exactly the counter's, or
-    the last offer's where the counter is higher still. Otherwise the total goes down to the ladder's step, and where
-    that is no lower than the last offer, it holds. Only totals are bargained over, fees stay as they were.
-    Passes when the demand has ended, or when by now the last price itself lies outside the policy.
-    """
-    if now >= demand_expires:
-        return Pass("the demand has ended")
-    if last.currency != policy.currency:
-        return Pass("the price is not in our currency")
-    expires = _until(policy, now, demand_expires)
-    extras = tuple(part for part in last.components if part.kind in _EXTRAS)
-    added = sum((part.amount for part in extras), Decimal(0))
-    if last.total - added < policy.least(list_price):
-        return Pass("we no longer sell at the last price")
-    lowest = min(policy.allowed(list_price, rounds) + added, last.total)
-    comparable = (counter.currency, counter.unit) == (last.currency, last.unit)
-    if comparable and counter.total >= lowest:
-        lowest = min(counter.total, last.total)
-    elif lowest == last.total:
-        return Hold(last, expires)
-    return Move(_price(list_price, lowest - added, extras, last.currency, last.unit), expires)
+    return Quote(price, _deviations(amiss), last_moment(policy, now, demand.expires), terms, conditions, given)
 
 
 def _unserved(policy: Policy, demand: Demand, now: int) -> str | None:
@@ -182,37 +151,73 @@ def _misfit(policy: Policy, item: StockItem, demand: Demand) -> str | None:
     return None
 
 
-def _open(policy: Policy, item: StockItem, demand: Demand) -> Price | Pass:
+def _ways(policy: Policy, demand: Demand) -> tuple[Conditions, ...]:
+    """Return the conditions to offer first, and the cheapest to fall back on, that break no must-have if any do not."""
+    musts = _musts(demand, _CONDITIONS)
+    costs = policy.menu.costs
+    ways = [way for way in costs if judge(musts, write_conditions(way)).fit is not Fit.FAILS] if musts else [*costs]
+    first = ways[0] if ways else policy.menu.first
+    cheapest = min(ways, key=lambda way: costs[way], default=first)
+    return (first, cheapest) if costs[cheapest] < costs[first] else (first,)
+
+
+def _musts(demand: Demand, fields: tuple[str, ...]) -> list[Constraint]:
+    """Return the must-haves about these fields of an offer."""
+    return [wish for wish in demand.constraints if wish.strength == "must" and wish.path.split(".")[0] in fields]
+
+
+def restate(
+    deviations: tuple[str, ...],
+    demand: Demand,
+    before: tuple[Price, Conditions],
+    after: tuple[Price, Conditions],
+) -> tuple[str, ...]:
+    """Return an offer's deviations once its price and conditions have changed; those about anything else stay."""
+    musts = _musts(demand, _BARGAINED)
+
+    def amiss(price: Price, conditions: Conditions) -> list[str]:
+        judgement = judge(musts, {"priceSpecification": write_price(price), **write_conditions(conditions)})
+        return [_sentence(found.why) for found in judgement.findings if _amiss(found)]
+
+    old = amiss(*before)
+    return (*(line for line in deviations if line not in old), *amiss(*after))[:MAX_DEVIATIONS]
+
+
+def _open(
+    policy: Policy, item: StockItem, demand: Demand, ways: tuple[Conditions, ...], now: int, left: Decimal | None
+) -> tuple[Price, Conditions, Decimal] | Pass:
+    """Return a first offer's price, its conditions and what it gives away, or why there is none."""
     try:
-        list_price = parse_money(item.price, item.currency)
+        margin = find_margin(policy, item, now, left)
     except ValueError:
         return Pass("the item's list price is not an amount in its currency")
-    extras = tuple(Component(fee.kind, fee.name, fee.amount) for fee in policy.fees if fee.unit == item.unit)
-    added = sum((part.amount for part in extras), Decimal(0))
-    net = policy.allowed(list_price, 0)
-    if demand.budget and net + added > demand.budget.amount:
-        net = demand.budget.amount - added
-        if net < policy.allowed(list_price, policy.rounds):
+    for way in ways:
+        price = first_price(margin, demand.budget, way)
+        if isinstance(price, Price):
+            return price, way, margin.concession(margin.net(price, way))
+    assert isinstance(price, Pass)
+    return price
+
+
+def first_price(margin: Margin, budget: Budget | None, conditions: Conditions) -> Price | Pass:
+    """Return the price of a first offer under conditions, within a person's budget; or why there is none."""
+    policy = margin.policy
+    fees = tuple(Component(fee.kind, fee.name, fee.amount) for fee in policy.fees if fee.unit == margin.unit)
+    added = sum((part.amount for part in fees), policy.menu.costs[conditions])
+    net = margin.step(0)
+    if budget and net + added > budget.amount:
+        net = budget.amount - added
+        if net < margin.reach:
             return Pass("the price is above the budget")
-    if net > list_price:
+    if net > margin.top:
         return Pass("the policy does not sell at this list price")
     try:
-        money(net + added, item.currency)
+        return margin.price(net, conditions, fees)
     except ValueError:
         return Pass("the total is too large to be written")
-    return _price(list_price, net, extras, item.currency, item.unit)
 
 
-def _price(list_price: Decimal, net: Decimal, extras: tuple[Component, ...], currency: str, unit: str | None) -> Price:
-    """Return a price whose total is the sum of its parts; a list price that fell below `net` is shown as `net`."""
-    parts = [Component("price", "List price", max(list_price, net))]
-    if net < list_price:
-        parts.append(Component("discount", "Discount", net - list_price))
-    components = (*parts, *extras)
-    return Price(sum((part.amount for part in components), Decimal(0)), currency, unit, components)
-
-
-def _body(policy: Policy, item: StockItem, price: Price) -> dict[str, Any]:
+def _body(policy: Policy, item: StockItem, price: Price, conditions: Conditions) -> dict[str, Any]:
     """Return what a demand can judge of the offer to be made."""
     seller = policy.seller
     named = {"name": seller.name, "domain": seller.domain, "jurisdiction": seller.jurisdiction}
@@ -222,6 +227,7 @@ def _body(policy: Policy, item: StockItem, price: Price) -> dict[str, Any]:
         "priceSpecification": write_price(price),
         "offeredBy": {name: value for name, value in named.items() if value is not None},
         "commitment": "firm",
+        **write_conditions(conditions),
     }
 
 
@@ -254,5 +260,6 @@ def _sentence(text: str, most: int = MAX_SENTENCE) -> str:
     return line if len(line) <= most else f"{line[: most - 1]}…"
 
 
-def _until(policy: Policy, now: int, demand_expires: int) -> int:
+def last_moment(policy: Policy, now: int, demand_expires: int) -> int:
+    """Return until when an offer made now stands."""
     return min(now + policy.validity, demand_expires)
