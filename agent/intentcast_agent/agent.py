@@ -27,6 +27,7 @@ from intentcast_agent.keystore import Keystore
 from intentcast_agent.link import Link, find_seal_key
 from intentcast_agent.outbox import Outbox
 from intentcast_agent.person import desk
+from intentcast_agent.person.haggler import Haggler
 from intentcast_agent.pool import Lane, Pool
 from intentcast_agent.relaykey import RelayKeys
 from intentcast_agent.settings import Settings, read_settings
@@ -55,6 +56,7 @@ class Agent:
         self.relay_keys = RelayKeys(http, store, self.now)
         self.http = http
         self.responder: Responder | None = None
+        self.haggler = Haggler(self)
         self.online = False
         self._listeners: set[asyncio.Queue[Event]] = set()
         self._tasks: list[asyncio.Task[None]] = []
@@ -77,7 +79,7 @@ class Agent:
             self.responder = await open_responder(self)
             if self.responder:
                 await self.responder.open()
-        self._tasks.append(asyncio.create_task(self._watch_clock()))
+        self._tasks += [asyncio.create_task(self._watch_clock()), asyncio.create_task(self.haggler.run())]
 
     async def restart_vendor(self) -> None:
         """Let the vendor's bot, if it is at work, begin anew with the stock and policy that are there now."""
@@ -185,7 +187,7 @@ class Agent:
     async def turn_clock(self, now: int) -> None:
         """Let offers lapse, demands end, and errands that are due be done."""
         async with self.store.reading() as tx:
-            sessions = await tx.all("SELECT key FROM session WHERE wake IS NOT NULL AND wake < ?", now)
+            sessions = await tx.all("SELECT key FROM session WHERE wake IS NOT NULL AND wake <= ?", now)
             errands = await tx.all("SELECT * FROM errand WHERE due <= ? ORDER BY number LIMIT 64", now)
             ended = await tx.one("SELECT 1 FROM demand WHERE state = 'open' AND expires <= ?", now)
         for row in sessions:

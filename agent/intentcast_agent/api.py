@@ -24,12 +24,14 @@ if TYPE_CHECKING:
 log = logging.getLogger("intentcast.api")
 MAX_LINE = 4 * 1024 * 1024
 VERBS = frozenset({
-    "agreement_bundle", "agreement_list", "agreement_view", "catch_up", "contact_set", "contact_view", "deal_accept",
-    "deal_answer", "deal_counter", "deal_wait", "demand_cast", "demand_list", "demand_preview", "demand_view",
-    "demand_invite", "demand_withdraw",
-    "offer_compare", "offer_decline", "offer_list", "offer_view", "status", "vendor_deals", "vendor_domain",
-    "vendor_domain_check", "vendor_invitation_add", "vendor_invitation_list", "vendor_invitation_pass_on",
-    "vendor_load", "vendor_policy", "watch",
+    "agreement_bundle", "agreement_list", "agreement_view", "catch_up", "contact_set", "contact_view", "criteria_reset",
+    "criteria_set", "criteria_view", "deal_accept", "deal_answer", "deal_ask", "deal_counter", "deal_dispute",
+    "deal_received", "deal_wait", "demand_cast",
+    "demand_invite", "haggle_begin", "haggle_stop", "haggle_view", "haggle_watch", "mandate_draft",
+    "demand_list", "demand_preview", "demand_view", "demand_withdraw", "offer_compare",
+    "offer_decline", "offer_list", "offer_view", "status", "vendor_deals", "vendor_domain", "vendor_domain_check",
+    "vendor_invitation_add", "vendor_invitation_list", "vendor_invitation_pass_on", "vendor_load", "vendor_policy",
+    "vendor_amend", "vendor_answer", "vendor_deliver", "vendor_policy_test", "vendor_question_list", "watch",
 })  # fmt: skip
 
 
@@ -59,6 +61,11 @@ def failure(error: Exception) -> Failed | None:
         return Failed("invalid.demand.malformed", str(error), 2)
     if isinstance(error, IntentcastError):
         return Failed(error.code, str(error), 6 if error.code.startswith("invalid.agreement") else 1)
+    # Last, since it brings the cryptography, which the errors of short verbs have no use for.
+    from intentcast_agent.person.criteriafile import CriteriaError  # noqa: PLC0415
+
+    if isinstance(error, CriteriaError):
+        return Failed("usage", str(error), 2)
     return None
 
 

@@ -20,10 +20,11 @@ from intentcast_protocol.negotiation import (
     Duplicate,
     Equivocation,
     Session,
-    State,
     read_session,
     receive,
+    send,
     tick,
+    wake,
     write_session,
 )
 from intentcast_protocol.offer import read_offer
@@ -48,6 +49,11 @@ class Dialogue:
     relays: tuple[str, ...]
     peer_key: bytes
     restoring: bool = False  # our own log may lack what we signed
+
+    @property
+    def peer(self) -> Actor:
+        """The other side's role."""
+        return "vendor" if self.role == "person" else "person"
 
     @property
     def lane(self) -> bytes:
@@ -112,14 +118,12 @@ async def create(
 
 async def _save(tx: Transaction, dialogue: Dialogue, now: int) -> None:
     session = dialogue.session
-    open_for_clock = session.state not in (State.ACCEPTED, State.AGREED) and not session.ended
-    wake = session.deadline if session.state in (State.OFFERED, State.COUNTERED) else session.demand_expires
     await tx.run(
         "UPDATE session SET state = ?, snapshot = ?, peer_key = ?, wake = ?, changed = ? WHERE key = ?",
         str(session.state),
         tx.seal("session", "snapshot", session.key, write_session(session)),
         dialogue.peer_key,
-        wake if open_for_clock else None,
+        wake(session),
         now,
         session.key,
     )
@@ -177,11 +181,7 @@ async def say(
         prev=chain.last,
         seen=peer.last,
     )
-    outcome = receive(session, message, now)
-    assert isinstance(outcome, Applied)
-    if outcome.problem:
-        raise StateError(outcome.problem.code, outcome.problem.detail)
-    dialogue.session = outcome.session
+    dialogue.session = send(session, message, now)
     if fresh:
         await _keep_reply_key(tx, session.key, fresh, now)
     await _log(tx, message, dialogue.role, now, None, None)
@@ -372,28 +372,37 @@ def new_seed() -> bytes:
     return random_bytes(32)
 
 
-async def keep_agreement(
-    tx: Transaction, dialogue: Dialogue, demand_record: bytes, confirm: Verified, now: int
-) -> None:
+async def keep_agreement(tx: Transaction, dialogue: Dialogue, demand_record: bytes, now: int) -> None:
     """Bundle an agreement's records and what relays attest of the vendor, and keep it, on either side.
 
-    Raises InvalidMessage, so that nothing comes of it, when the bundle does not prove itself. PROTOCOL §8.6
+    What an amendment replaces is in its bundle. Raises InvalidMessage, so that nothing comes of it, when the bundle
+    does not prove itself. PROTOCOL §8.6
     """
     session = dialogue.session
-    offer = await find_message(tx, session.accepted_offer or b"")
-    accept = await find_message(tx, session.accept or b"")
-    assert offer is not None
-    assert accept is not None
-    keys = await read_keys(tx, dialogue.relays)
-    seen = witnesses(offer, read_offer(offer), keys, at=accept.created)
+    deals: list[tuple[Verified, Verified, Verified]] = []
+    named = session.confirm
+    while named:
+        confirm = await _message(tx, named)
+        accept = await _message(tx, confirm.body["accept"])
+        offer = await _message(tx, accept.body["offer"])
+        deals.insert(0, (offer, accept, confirm))
+        named = offer.body.get("amends")
+    (offer, accept, confirm), *more = deals
+    seen = witnesses(offer, read_offer(offer), await read_keys(tx, dialogue.relays), at=accept.created)
+    amendments = [(one.record, two.record, three.record) for one, two, three in more]
     records = (decode_record(demand_record), offer.record, accept.record, confirm.record)
-    data = bundle(*records, attestations=[word for _, word in seen])
-    verify_agreement(data)
-    await tx.run(
-        "INSERT OR IGNORE INTO agreement (id, number, session, bundle, at) VALUES (?, ?, ?, ?, ?)",
-        confirm.id,
-        await tx.number("agreement"),
-        session.key,
-        tx.seal("agreement", "bundle", confirm.id, data),
-        now,
-    )
+    data = bundle(*records, attestations=[word for _, word in seen], amendments=amendments)
+    found = verify_agreement(data)
+    cell = tx.seal("agreement", "bundle", found.id, data)
+    if await tx.one("SELECT 1 FROM agreement WHERE session = ?", session.key):
+        await tx.run("UPDATE agreement SET id = ?, bundle = ?, at = ? WHERE session = ? AND id != ?",
+                     found.id, cell, now, session.key, found.id)  # fmt: skip
+    else:
+        sql = "INSERT INTO agreement (id, number, session, bundle, at) VALUES (?, ?, ?, ?, ?)"
+        await tx.run(sql, found.id, await tx.number("agreement"), session.key, cell, now)
+
+
+async def _message(tx: Transaction, message_id: bytes) -> Verified:
+    found = await find_message(tx, message_id)
+    assert found is not None  # the session's rules have processed it
+    return found

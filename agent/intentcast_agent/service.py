@@ -17,26 +17,26 @@ from intentcast_protocol.errors import InvalidMessage, StateError
 from intentcast_protocol.frames import Count
 from intentcast_protocol.identity import Key, cid, did, parse_did
 from intentcast_protocol.negotiation import State
-from intentcast_protocol.offer import read_offer
 from intentcast_protocol.quantity import money
 from intentcast_protocol.record import decode_record, verify
 from intentcast_protocol.vocabulary import read_text
 
-from intentcast_agent import invitation
-from intentcast_agent.dialogue import Dialogue, find_message, read_dialogue, read_message
-from intentcast_agent.evidence import agreement_view, domain_view
+from intentcast_agent import invitation, talk
+from intentcast_agent.counter import with_total
+from intentcast_agent.dialogue import Dialogue, read_dialogue
+from intentcast_agent.evidence import agreement_view
 from intentcast_agent.link import count_listeners
 from intentcast_agent.names import find_named, read_number
-from intentcast_agent.outbox import progress
-from intentcast_agent.person import desk
+from intentcast_agent.person import desk, docket
 from intentcast_agent.person.draft import read_template
+from intentcast_agent.person.mandates import MandateVerbs
+from intentcast_agent.person.offers import OfferVerbs
 from intentcast_agent.store import Row, Transaction
 from intentcast_agent.vendor.verbs import VendorVerbs
-from intentcast_agent.view import Json, details, readable, terms_of, text_of, told_to_winner
-from intentcast_agent.witness import describe, read_keys, witnesses
+from intentcast_agent.view import Json, readable, told_to_winner
 
 
-class Service(VendorVerbs):
+class Service(MandateVerbs, OfferVerbs, VendorVerbs):
     """The verbs of one home's agent."""
 
     # Demands
@@ -155,95 +155,6 @@ class Service(VendorVerbs):
 
     # Offers
 
-    async def offer_list(self, demand: str | None = None) -> Json:
-        """List a demand's offers, best first: those that fit, then by what they cost in all; and what was refused."""
-        async with self.agent.store.reading() as tx:
-            if demand:
-                found = await find_named(tx, "demand", demand, "d")
-                rows = await tx.all("SELECT * FROM session WHERE role = 'person' AND demand = ?", found["id"])
-                rejected = await tx.all("SELECT * FROM rejected WHERE demand = ? ORDER BY at", found["id"])
-            else:
-                rows = await tx.all("SELECT * FROM session WHERE role = 'person'")
-                rejected = await tx.all("SELECT * FROM rejected ORDER BY at")
-            offers = [await self._offer(tx, row) for row in rows]
-        offers.sort(key=lambda offer: offer["rank"])
-        for offer in offers:
-            del offer["rank"]
-        refused = [
-            {"vendor": row["claimed"] or "unknown", "code": row["code"], "detail": row["detail"], "at": row["at"]}
-            for row in rejected
-        ]
-        return {"offers": offers, "rejected": refused, "total": len(offers)}
-
-    async def _offer(self, tx: Transaction, row: Row) -> Json:
-        dialogue = await _read(tx, row)
-        session = dialogue.session
-        message = await find_message(tx, session.offer or b"")
-        offer = read_offer(message) if message else None
-        demand = read_demand(verify(decode_record(row["demand_record"])))
-        judgement = demand.judge(message.body) if message else None
-        keys = await read_keys(tx, dialogue.relays) if offer else {}
-        seen = [relay for relay, _ in witnesses(message, offer, keys, at=self.agent.now())] if message and offer else []
-        view: Json = {
-            "name": f"o{row['number']}",
-            "session": did(session.key),
-            "vendor": session.vendor_name or "unknown",
-            "vendor_key": did(session.vendor),
-            "domain": domain_view(offer, seen),
-            "witnesses": len(seen),
-            "witnessed": describe(offer.seller.domain, len(seen)) if offer else None,
-            "state": str(session.state),
-            "turn": session.turn,
-            "deadline": session.deadline,
-            "rounds": session.rounds,
-            "demand": cid(session.demand),
-        }
-        return view | terms_of(offer, judgement)
-
-    async def offer_view(self, offer: str) -> Json:
-        """Show one session: the standing offer with each part of its price, every must-have, and all messages."""
-        async with self.agent.store.reading() as tx:
-            row = await find_named(tx, "session", offer, "o")
-            view = await self._offer(tx, row)
-            view.pop("rank")
-            dialogue = await _read(tx, row)
-            message = await find_message(tx, dialogue.session.offer or b"")
-            if message:
-                view |= details(
-                    read_offer(message), read_demand(verify(decode_record(row["demand_record"]))), message.body
-                )
-            sql = "SELECT * FROM message WHERE session = ? AND processed IS NOT NULL ORDER BY processed, rowid"
-            view["messages"] = [
-                {
-                    "id": cid(one["id"]),
-                    "from": one["author"],
-                    "type": one["type"],
-                    "number": one["seq"],
-                    "at": one["processed"],
-                    "problem": one["problem"],
-                    "text": text_of(read_message(tx, one)),
-                    "on_relays": list(await progress(tx, one["id"])) if one["author"] == row["role"] else None,
-                }
-                for one in await tx.all(sql, row["key"])
-            ]
-            told = await tx.all("SELECT attribute, decision, reason, at FROM ledger WHERE session = ?", row["key"])
-            view["disclosed"] = [dict(one) for one in told]
-            rested = await tx.all("SELECT decision, reason, at FROM acceptance WHERE session = ?", row["key"])
-            view["accepted"] = [dict(one) for one in rested]
-        return view
-
-    async def offer_compare(self, demand: str) -> Json:
-        """Put a demand's offers side by side; an attribute nobody states is 'not stated', never zero."""
-        listed = await self.offer_list(demand)
-        names = [offer["name"] for offer in listed["offers"] if offer["total"] is not None]
-        views = [await self.offer_view(name) for name in names]
-        rows: dict[str, dict[str, str]] = {}
-        for view in views:
-            for path, value in view["attributes"].items():
-                rows.setdefault(path, {})[view["name"]] = value
-        table = {path: {name: values.get(name, "not stated") for name in names} for path, values in rows.items()}
-        return {"offers": listed["offers"], "attributes": table, "rejected": listed["rejected"], "total": len(names)}
-
     async def offer_decline(self, offer: str, text: str = "") -> Json:
         """Decline a vendor."""
         async with self.agent.store.transaction() as tx:
@@ -268,7 +179,7 @@ class Service(VendorVerbs):
             dialogue = await self._dialogue(tx, offer)
             standing = await desk.standing_offer(tx, dialogue)
             currency = standing.price.currency
-            wanted = desk.with_total(standing.price, _amount(total, currency)) if total is not None else None
+            wanted = with_total(standing.price, _amount(total, currency)) if total is not None else None
             had = standing.conditions
             conditions = Conditions(
                 had.delivery if delivery is None else delivery,
@@ -279,11 +190,37 @@ class Service(VendorVerbs):
         await self._sent(dialogue.lane)
         return await self.offer_view(offer)
 
-    async def deal_answer(self, offer: str, text: str) -> Json:
-        """Answer a vendor's question, so that they can offer."""
+    async def deal_answer(
+        self, offer: str, text: str = "", facts: list[str] | None = None, all_the_same: bool = False
+    ) -> Json:
+        """Answer a vendor's question with words, facts, or that what is unknown may stay so."""
+        stated = [talk.parse_fact(fact) for fact in facts or ()]
         async with self.agent.store.transaction() as tx:
             dialogue = await self._dialogue(tx, offer)
-            await desk.answer(tx, dialogue, text, self.agent.now())
+            await desk.answer(tx, dialogue, text, self.agent.now(), stated, all_the_same)
+        await self._sent(dialogue.lane)
+        return await self.offer_view(offer)
+
+    async def deal_ask(self, offer: str, text: str, path: str | None = None) -> Json:
+        """Ask a vendor, perhaps about one property of the item; a lapsed offer may be made again."""
+        async with self.agent.store.transaction() as tx:
+            dialogue = await self._dialogue(tx, offer)
+            await talk.ask(tx, dialogue, text, self.agent.now(), path)
+        await self._sent(dialogue.lane)
+        return await self.offer_view(offer)
+
+    async def deal_received(self, offer: str, text: str = "") -> Json:
+        """Tell the vendor that what was agreed has come, and all is well."""
+        return await self._of_deal(offer, "fulfil", text)
+
+    async def deal_dispute(self, offer: str, text: str) -> Json:
+        """Tell the vendor that something is wrong with the agreement."""
+        return await self._of_deal(offer, "dispute", text)
+
+    async def _of_deal(self, offer: str, kind: str, text: str) -> Json:
+        async with self.agent.store.transaction() as tx:
+            dialogue = await self._dialogue(tx, offer)
+            await desk.say_of_deal(tx, dialogue, kind, text, self.agent.now())
         await self._sent(dialogue.lane)
         return await self.offer_view(offer)
 
@@ -382,7 +319,9 @@ class Service(VendorVerbs):
         couriers = self.agent.pool.couriers()
         async with self.agent.store.reading() as tx:
             turns = await tx.all(
-                "SELECT * FROM session WHERE role = 'person' AND state IN ('offered', 'asking', 'conflict')"
+                "SELECT * FROM session WHERE role = 'person' AND (state IN ('asking', 'amending', 'conflict') OR "
+                "state = 'offered' AND demand NOT IN (SELECT demand FROM mandate WHERE state = ?))",
+                docket.AT_WORK,
             )
             waiting = await tx.one("SELECT count(DISTINCT outbox) FROM delivery WHERE state = 'queued'")
             counts = {name: await _count(tx, name) for name in ("demand", "session", "agreement", "stock")}

@@ -9,7 +9,8 @@ from intentcast_protocol.limits import MAX_LIFE, MAX_SKEW, REKEY_AFTER
 from intentcast_agent.link import Link
 from intentcast_agent.store import Store, Transaction
 
-LASTING: Final = "('agreed', 'fulfilled', 'conflict', 'disputed')"  # states in which the two may yet have to talk
+# States in which the two may yet have to talk.
+LASTING: Final = "('agreed', 'amending', 'reaccepted', 'fulfilled', 'conflict', 'disputed')"
 KEEP: Final = 390 * 86_400  # s ahead that a relay is told to keep a mailbox; each allows 400 days
 _KEEP_AGAIN: Final = 180 * 86_400  # s after which it is told anew
 _KEEP_RETRY: Final = 86_400  # s after the answer that the vendor never wrote there
@@ -19,9 +20,10 @@ _KEEP_SOON: Final = 600  # s after any other refusal
 async def erase_closed(tx: Transaction, now: int) -> None:
     """Erase a demand's key D once it is closed without an agreement and its last words have left. PROTOCOL §5.1"""
     await tx.run(
-        "UPDATE demand SET seed = NULL WHERE seed IS NOT NULL AND state IN ('withdrawn', 'expired') AND expires < ? "
-        "AND NOT EXISTS (SELECT 1 FROM session s WHERE s.demand = demand.id AND s.state IN "
-        "('accepted', 'agreed', 'fulfilled', 'conflict', 'disputed')) "
+        "UPDATE demand SET seed = NULL "  # noqa: S608 (our own states)
+        "WHERE seed IS NOT NULL AND state IN ('withdrawn', 'expired') AND expires < ? "
+        "AND NOT EXISTS (SELECT 1 FROM session s WHERE s.demand = demand.id "
+        f"AND (s.state = 'accepted' OR s.state IN {LASTING})) "
         "AND NOT EXISTS (SELECT 1 FROM delivery d JOIN outbox o ON o.number = d.outbox "
         "WHERE o.lane = demand.author AND d.state = 'queued')",
         now,
@@ -44,7 +46,8 @@ async def prune(tx: Transaction, now: int) -> None:
 async def aged_sessions(tx: Transaction, now: int) -> list[Key]:
     """Return the sessions with an agreement whose newest reply key of ours is due for a fresh one. PROTOCOL §5.6"""
     rows = await tx.all(
-        "SELECT s.key FROM session s JOIN reply_key r ON r.session = s.key WHERE s.state IN ('agreed', 'disputed') "
+        "SELECT s.key FROM session s JOIN reply_key r ON r.session = s.key "
+        "WHERE s.state IN ('agreed', 'amending', 'reaccepted', 'disputed') "
         "GROUP BY s.key HAVING max(r.made) < ?",
         now - REKEY_AFTER,
     )

@@ -1,10 +1,11 @@
 """What people and programs are shown, as plain JSON. Views only; nothing is ever verified from them."""
 
 import json
-from decimal import Decimal
+from collections.abc import Mapping
 from typing import Any
 
-from intentcast_protocol.constraint import Fit, Judgement
+from intentcast_protocol.conditions import Conditions
+from intentcast_protocol.constraint import UNSAID, Fit, Judgement
 from intentcast_protocol.demand import Demand
 from intentcast_protocol.disclosure import STAGES
 from intentcast_protocol.encoding import encode
@@ -17,7 +18,6 @@ from intentcast_agent.vendor.inventory.stock import Feed
 
 Json = dict[str, Any]
 _ERRORS = 1_000
-_FIT_ORDER = {Fit.FITS: 0, Fit.ASKS: 1, Fit.FAILS: 2}
 
 
 def told_to_winner(contact: dict[str, str]) -> Json:
@@ -46,23 +46,25 @@ def feed_view(feed: Feed) -> Json:
 
 
 def terms_of(offer: Offer | None, judgement: Judgement | None) -> Json:
-    """Return what a list shows of an offer: its total, its item, how it fits, and where it ranks."""
+    """Return what a list shows of an offer: its total, its item, and how it fits."""
     if offer is None or judgement is None:
-        return {"total": None, "currency": None, "fit": None, "why": None, "rank": (3, Decimal(0)), "item": None}
+        return {"total": None, "currency": None, "fit": None, "why": None, "item": None}
     total = money(offer.price.total, offer.price.currency)
     return {
         "total": total,
         "currency": offer.price.currency,
         "per": offer.price.unit,
         "item": offer.item.get("name"),
-        "fit": str(judgement.fit),
-        "why": judgement.why,
-        "recommended": judgement.fit is Fit.FITS,
-        "rank": (_FIT_ORDER[judgement.fit], offer.price.total),
+        **fit_of(judgement),
     }
 
 
-def details(offer: Offer, demand: Demand, body: Json) -> Json:
+def fit_of(judgement: Judgement) -> Json:
+    """Return whether an offer fits, and why."""
+    return {"fit": str(judgement.fit), "why": judgement.why, "recommended": judgement.fit is Fit.FITS}
+
+
+def details(offer: Offer, demand: Demand, body: Json, said: Mapping[str, Any] = UNSAID) -> Json:
     """Return each part of an offer's price, each finding on it, and all that its item states."""
     return {
         "price": [
@@ -70,21 +72,21 @@ def details(offer: Offer, demand: Demand, body: Json) -> Json:
             for part in offer.price.components
         ],
         "deviations": list(offer.deviations),
-        "conditions": _conditions(offer),
+        "conditions": conditions_view(offer.conditions),
         "negotiable": _negotiable(offer),
         "terms": offer.terms.id,
         "valid_through": offer.expires,
         "findings": [
             {"path": found.constraint.path, "strength": found.constraint.strength, "verdict": str(found.verdict),
              "why": found.why}
-            for found in demand.judge(body).findings
+            for found in demand.judge(body, said).findings
         ],
         "attributes": dict(_flatten(offer.item, "")),
     }  # fmt: skip
 
 
-def _conditions(offer: Offer) -> dict[str, str]:
-    had = offer.conditions
+def conditions_view(had: Conditions) -> dict[str, str]:
+    """Return an offer's or counter's conditions in words."""
     return {
         "delivery": "not stated" if had.delivery is None else f"{had.delivery} days",
         "warranty": "not stated" if had.warranty is None else f"{had.warranty} months",

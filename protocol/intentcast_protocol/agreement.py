@@ -1,13 +1,15 @@
 """The agreement: the signed records from demand to confirm as one bundle that proves itself.
 
-    bundle = {records: [demand, offer, accept, confirm], attestations: [attestation, …], type: "agreement", v: 1}
+    bundle = {records: [demand, offer, accept, confirm, …], attestations: [attestation, …], type: "agreement", v: 1}
 
+An amendment adds its own offer, accept and confirm; its offer names the confirm before it, so the chain cannot be cut.
 Nothing else is needed to check it: no network, no account, no clock. The times in it are the parties' own claims, so
 they are compared with each other and never with today. PROTOCOL §8.6
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final, NamedTuple
 
 from intentcast_protocol.attestation import Attestation, read_attestation
@@ -16,14 +18,14 @@ from intentcast_protocol.demand import Demand, read_demand
 from intentcast_protocol.encoding import decode, encode
 from intentcast_protocol.errors import IntentcastError, InvalidMessage
 from intentcast_protocol.identity import Id, Key
-from intentcast_protocol.limits import ACCEPT_LIFE, MAX_ATTESTATIONS, MAX_BUNDLE, MAX_SKEW
+from intentcast_protocol.limits import ACCEPT_LIFE, MAX_AMENDMENTS, MAX_ATTESTATIONS, MAX_BUNDLE, MAX_SKEW
 from intentcast_protocol.offer import Offer, read_offer
 from intentcast_protocol.record import VERSION, Record, Verified, from_wire, verify
 from intentcast_protocol.terms import Term, check_acceptance
 
 _CODE: Final = "invalid.agreement.malformed"
 _MISMATCH: Final = "invalid.agreement.mismatch"
-_PARTS: Final = ("demand", "offer", "accept", "confirm")
+_DEAL: Final = ("offer", "accept", "confirm")
 
 
 class Witness(NamedTuple):
@@ -36,7 +38,7 @@ class Witness(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """What a verified bundle says."""
+    """What a verified bundle says: the terms in force, and the ids of the agreements that they amend, oldest first."""
 
     id: Id
     demand: Demand
@@ -46,13 +48,30 @@ class Agreement:
     terms: Term
     judgement: Judgement
     witnesses: tuple[Witness, ...] = ()
+    amended: tuple[Id, ...] = ()
+
+
+class Deal(NamedTuple):
+    """An offer, its accept and its confirm."""
+
+    offer: Verified
+    accept: Verified
+    confirm: Verified
 
 
 def bundle(
-    demand: Record, offer: Record, accept: Record, confirm: Record, attestations: Iterable[Attestation] = ()
+    demand: Record,
+    offer: Record,
+    accept: Record,
+    confirm: Record,
+    attestations: Iterable[Attestation] = (),
+    amendments: Iterable[tuple[Record, Record, Record]] = (),
 ) -> bytes:
-    """Put an agreement's records together, byte for byte as signed, and what relays attest. PROTOCOL §8.6"""
-    records = [part.wire() for part in (demand, offer, accept, confirm)]
+    """Put an agreement's records together, byte for byte as signed, and what relays attest.
+
+    `amendments` are the offer, accept and confirm of each, oldest first. PROTOCOL §8.6
+    """
+    records = [part.wire() for part in (demand, offer, accept, confirm, *chain.from_iterable(amendments))]
     attested = [one.wire() for one in sorted(attestations, key=lambda one: one.relay)]
     return encode({"v": VERSION, "type": "agreement", "records": records, "attestations": attested})
 
@@ -60,49 +79,37 @@ def bundle(
 def verify_agreement(data: bytes) -> Agreement:
     """Prove an agreement from its bytes alone.
 
-    Checks every signature, that the four records name each other and the same two parties, that each came before the
-    moment it had to, that the total adds up, that the vendor accepted the person's terms, and that each attestation
-    is about this vendor, domain and time. Raises InvalidMessage with the first thing that is wrong. PROTOCOL §8.7
+    Checks every signature, that the records name each other and the same two parties, that each came before the moment
+    it had to, that each total adds up, that the vendor accepted the person's terms, that each amendment names what it
+    amends, and that each attestation is about this vendor, domain and time. Raises InvalidMessage with the first thing
+    that is wrong. PROTOCOL §8.7
     """
-    (demand, offer, accept, confirm), attestations = _parts(data)
+    demand, deals, attestations = _parts(data)
+    first, last = deals[0], deals[-1]
     try:
-        wanted, offered = read_demand(demand), read_offer(offer)
-        terms = check_acceptance(wanted.terms, offer.body.get("termsAccepted"))
+        wanted = read_demand(demand)
+        offers = [read_offer(deal.offer) for deal in deals]
+        terms = [check_acceptance(wanted.terms, deal.offer.body.get("termsAccepted")) for deal in deals]
     except IntentcastError as error:
         raise InvalidMessage(_CODE, str(error)) from error
-    names_each_other = (
-        offer.body["demand"] == demand.id
-        and accept.body.get("demand") == demand.id
-        and accept.body.get("offer") == offer.id
-        and confirm.body.get("accept") == accept.id
-    )
-    same_parties = (
-        demand.author == offer.to == accept.author == confirm.to
-        and offer.author == accept.to == confirm.author
-        and offer.session == accept.session == confirm.session
-        and demand.author != offer.author
-    )
-    if not names_each_other or not same_parties:
-        raise InvalidMessage(_MISMATCH)
-    # Each side numbers its own messages, so an older message cannot be presented as the newer one.
-    if (offer.seq or 0) >= (confirm.seq or 0):
-        raise InvalidMessage(_MISMATCH, "the confirm is numbered before the offer")
-    if not offered.firm:
-        raise InvalidMessage(_MISMATCH, "the offer was indicative")
-    _check_times(demand, offer, accept, confirm)
+    for at, (deal, offered) in enumerate(zip(deals, offers, strict=True)):
+        _check_deal(demand, deal, offered, deals[at - 1] if at else None)
+    if any(offered.seller.domain != offers[0].seller.domain for offered in offers):
+        raise InvalidMessage(_MISMATCH, "an amendment is offered by another domain")
     return Agreement(
-        id=confirm.id,
+        id=last.confirm.id,
         demand=wanted,
-        offer=offered,
-        accepted=accept.created,
-        confirmed=confirm.created,
-        terms=terms,
-        judgement=wanted.judge(offer.body),
-        witnesses=_witnesses(attestations, offered, accept),
+        offer=offers[-1],
+        accepted=last.accept.created,
+        confirmed=last.confirm.created,
+        terms=terms[-1],
+        judgement=wanted.judge(last.offer.body),
+        witnesses=_witnesses(attestations, offers[0], first.accept),
+        amended=tuple(deal.confirm.id for deal in deals[:-1]),
     )
 
 
-def _parts(data: bytes) -> tuple[list[Verified], list[object]]:
+def _parts(data: bytes) -> tuple[Verified, list[Deal], list[object]]:
     try:
         value = decode(data, max_size=MAX_BUNDLE)
     except InvalidMessage as error:
@@ -115,15 +122,42 @@ def _parts(data: bytes) -> tuple[list[Verified], list[object]]:
         or value["v"] != VERSION
         or value["type"] != "agreement"
         or not isinstance(parts, list)
-        or len(parts) != len(_PARTS)
+        or len(parts) not in range(4, 5 + 3 * MAX_AMENDMENTS, 3)
     ):
         raise InvalidMessage(_CODE, "not a bundle of this version")
     if not isinstance(attestations, list) or len(attestations) > MAX_ATTESTATIONS:
         raise InvalidMessage(_CODE, f"attestations are at most {MAX_ATTESTATIONS}")
-    records = [verify(from_wire(part)) for part in parts]
-    if tuple(record.type for record in records) != _PARTS:
-        raise InvalidMessage(_CODE, f"the records are {', '.join(_PARTS)}, in this order")
-    return records, attestations
+    demand, *rest = [verify(from_wire(part)) for part in parts]
+    if demand.type != "demand" or any(record.type != _DEAL[at % 3] for at, record in enumerate(rest)):
+        raise InvalidMessage(_CODE, f"the records are demand, {', '.join(_DEAL)}, in this order")
+    return demand, [Deal(*rest[at : at + 3]) for at in range(0, len(rest), 3)], attestations
+
+
+def _check_deal(demand: Verified, deal: Deal, offered: Offer, before: Deal | None) -> None:
+    """Check that offer, accept and confirm belong together, and amend the deal before them where there is one."""
+    offer, accept, confirm = deal
+    names_each_other = (
+        offer.body["demand"] == demand.id
+        and accept.body.get("demand") == demand.id
+        and accept.body.get("offer") == offer.id
+        and confirm.body.get("accept") == accept.id
+        and offered.amends == (before.confirm.id if before else None)
+    )
+    same_parties = (
+        demand.author == offer.to == accept.author == confirm.to
+        and offer.author == accept.to == confirm.author
+        and offer.session == accept.session == confirm.session
+        and demand.author != offer.author
+        and (before is None or (before.offer.author, before.offer.session) == (offer.author, offer.session))
+    )
+    if not names_each_other or not same_parties:
+        raise InvalidMessage(_MISMATCH)
+    # Each side numbers its own messages, so an older message cannot be presented as the newer one.
+    if (offer.seq or 0) >= (confirm.seq or 0) or (before and (before.accept.seq or 0) >= (accept.seq or 0)):
+        raise InvalidMessage(_MISMATCH, "a record is numbered before the one that it follows")
+    if not offered.firm:
+        raise InvalidMessage(_MISMATCH, "the offer was indicative")
+    _check_times(demand, deal, amends=before is not None)
 
 
 def _witnesses(attestations: list[object], offer: Offer, accept: Verified) -> tuple[Witness, ...]:
@@ -144,11 +178,12 @@ def _witnesses(attestations: list[object], offer: Offer, accept: Verified) -> tu
     return tuple(witnesses)
 
 
-def _check_times(demand: Verified, offer: Verified, accept: Verified, confirm: Verified) -> None:
+def _check_times(demand: Verified, deal: Deal, *, amends: bool) -> None:
+    offer, accept, confirm = deal
     late = "invalid.agreement.late"
     if accept.created > offer.expires:
         raise InvalidMessage(late, "the offer had lapsed when it was accepted")
-    if accept.created >= demand.expires:
+    if not amends and accept.created >= demand.expires:
         raise InvalidMessage(late, "the demand had ended when the offer was accepted")
     if confirm.created > accept.expires:
         raise InvalidMessage(late, "the deadline to confirm had passed")

@@ -13,6 +13,7 @@ from intentcast_protocol.limits import MAX_CHOICES
 from intentcast_protocol.quantity import parse_decimal
 from intentcast_protocol.vocabulary import read_text
 
+FIELDS = ("deliveryLeadTime", "warranty", "addOn")
 MOST_DAYS = 3_650
 MOST_MONTHS = 1_200
 

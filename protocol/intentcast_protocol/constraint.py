@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, Literal
+from types import MappingProxyType
+from typing import Any, Final, Literal
 
 from intentcast_protocol.errors import InvalidMessage
 from intentcast_protocol.limits import MAX_CONSTRAINTS
@@ -20,6 +21,7 @@ _TOKEN = re.compile(r"\w+")
 _CODE = "invalid.demand.malformed"
 _FIELDS = frozenset({"path", "op", "value", "unitCode", "priceCurrency", "strength", "onUnknown"})
 MAX_FOUND = 64  # values looked at under one path
+UNSAID: Final[Mapping[str, Any]] = MappingProxyType({})
 Op = Literal["eq", "in", "ge", "le", "between", "exists", "like"]
 
 
@@ -106,13 +108,18 @@ def read_constraints(value: object) -> tuple[Constraint, ...]:
     return tuple(_read(item, f"constraint {at}") for at, item in enumerate(value, 1))
 
 
+def read_path(value: object, name: str, code: str) -> str:
+    """Read schema.org property names joined by dots; raises InvalidMessage."""
+    if not isinstance(value, str) or not _PATH.fullmatch(value):
+        raise InvalidMessage(code, f"{name} is schema.org property names joined by dots")
+    return value
+
+
 def _read(item: object, name: str) -> Constraint:
     if not isinstance(item, dict) or not item.keys() <= _FIELDS:
         raise InvalidMessage(_CODE, f"{name} has unknown fields")
-    path, op, value = item.get("path"), item.get("op"), item.get("value")
+    path, op, value = read_path(item.get("path"), f"{name}: path", _CODE), item.get("op"), item.get("value")
     strength, unknown = item.get("strength", "must"), item.get("onUnknown", "ask")
-    if not isinstance(path, str) or not _PATH.fullmatch(path):
-        raise InvalidMessage(_CODE, f"{name}: path is schema.org property names joined by dots")
     if op not in ("eq", "in", "ge", "le", "between", "exists", "like"):
         raise InvalidMessage(_CODE, f"{name}: op is eq, in, ge, le, between, exists or like")
     if strength not in ("must", "want") or unknown not in ("ask", "reject", "allow"):
@@ -151,19 +158,22 @@ def _check_value(op: str, value: object, unit: str | None, name: str) -> None:
         raise InvalidMessage(_CODE, f"{name}: {op} cannot take this value")
 
 
-def judge(constraints: Iterable[Constraint], subject: Mapping[str, Any]) -> Judgement:
+def judge(constraints: Iterable[Constraint], subject: Mapping[str, Any], said: Mapping[str, Any] = UNSAID) -> Judgement:
     """Judge an item against constraints.
 
     `subject` is an offer's body, or any map with the same paths (``itemOffered.…``, ``priceSpecification``). Bounds are
-    inclusive; text compares without ASCII case; a list is met if any element is. Never raises. PROTOCOL §6.3
+    inclusive; text compares without ASCII case; a list is met if any element is. `said` are values by path from an
+    answer, which count only where the subject states nothing there. Never raises. PROTOCOL §6.3, §8.3
     """
-    return Judgement(tuple(evaluate(one, subject) for one in constraints))
+    return Judgement(tuple(evaluate(one, subject, said) for one in constraints))
 
 
-def evaluate(constraint: Constraint, subject: Mapping[str, Any]) -> Finding:
+def evaluate(constraint: Constraint, subject: Mapping[str, Any], said: Mapping[str, Any] = UNSAID) -> Finding:
     """Judge one constraint. PROTOCOL §6.3"""
-    found = list(_at(subject, constraint.path.split(".")))
+    found = find(subject, constraint.path)
     name = _spoken(constraint.path)
+    if not found and constraint.path in said:
+        found, name = [said[constraint.path]], f"{name}, by an answer,"
     if constraint.op == "exists":
         verdict = Verdict.MET if bool(found) == (constraint.value is not False) else Verdict.UNMET
         return Finding(constraint, verdict, f"{name} is {'stated' if found else 'not stated'}")
@@ -172,6 +182,11 @@ def evaluate(constraint: Constraint, subject: Mapping[str, Any]) -> Finding:
     verdicts = [_compare(constraint, value) for value in found]
     verdict = next((v for v in (Verdict.MET, Verdict.UNMET) if v in verdicts), Verdict.UNKNOWN)
     return Finding(constraint, verdict, _why(constraint, name, found[verdicts.index(verdict)], verdict))
+
+
+def find(subject: Mapping[str, Any], path: str) -> list[Any]:
+    """Return the values that a body states under a path, as a constraint finds them. PROTOCOL §6.3"""
+    return list(_at(subject, path.split(".")))
 
 
 def _at(value: Any, path: list[str]) -> Iterable[Any]:

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from intentcast_protocol.area import Area, read_area
-from intentcast_protocol.constraint import Constraint, Judgement, judge, read_constraints
+from intentcast_protocol.constraint import UNSAID, Constraint, Judgement, judge, read_constraints
 from intentcast_protocol.errors import InvalidMessage
 from intentcast_protocol.identity import Id, Key
 from intentcast_protocol.limits import MAX_ROUNDS, MAX_STAMP
@@ -53,8 +53,11 @@ class Demand:
     offer_key: bytes
     relays: tuple[str, ...]
 
-    def judge(self, subject: Mapping[str, Any]) -> Judgement:
-        """Judge an offer's body: the budget where a price is stated, every constraint, and the likeness as wants."""
+    def judge(self, subject: Mapping[str, Any], said: Mapping[str, Any] = UNSAID) -> Judgement:
+        """Judge an offer's body: the budget where a price is stated, every constraint, and the likeness as wants.
+
+        `said` are values by path that the vendor gave in an answer and the offer does not state. PROTOCOL §8.3
+        """
         wishes = list(self.constraints)
         if self.budget and "priceSpecification" in subject:
             wishes.insert(0, self.budget.constraint())
@@ -62,7 +65,7 @@ class Demand:
         for name, value in like.items() if isinstance(like, dict) else ():
             if isinstance(value, str) and 0 < len(value) <= 200 and name.isalnum():
                 wishes.append(Constraint(f"itemOffered.{name}", "eq", value, strength="want"))
-        return judge(wishes, subject)
+        return judge(wishes, subject, said)
 
     @property
     def stamp_bits(self) -> int | None:

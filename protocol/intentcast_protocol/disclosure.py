@@ -11,7 +11,8 @@ from enum import IntEnum
 from typing import Any, Final
 
 from intentcast_protocol.errors import InvalidMessage, Refused
-from intentcast_protocol.negotiation import Session, State
+from intentcast_protocol.negotiation import Session
+from intentcast_protocol.states import IN_FORCE
 from intentcast_protocol.vocabulary import read_text
 
 
@@ -40,7 +41,7 @@ _CODE = "invalid.session.malformed"
 
 def stage_of(session: Session) -> Stage:
     """Return how far a session has come. Nothing private moves before the terms are accepted."""
-    if session.state in (State.AGREED, State.FULFILLED):
+    if session.state in IN_FORCE:
         return Stage.WINNER
     if session.offer is not None and not session.ended:
         return Stage.VENDOR

@@ -32,6 +32,8 @@ STAMP_AGE = 3_600  # s a stamped record stays fresh
 MAX_AHEAD = 8  # messages buffered while an earlier one is missing
 ACCEPT_LIFE = 86_400  # s, the longest deadline to confirm
 ACCEPT_GRACE = 120  # s after that deadline before another accept
+MAX_FACTS = 16  # in one answer
+MAX_AMENDMENTS = 8  # of one agreement
 
 # Frames
 MAX_FRAME = 262_144  # bytes of one WebSocket message

@@ -1,119 +1,31 @@
-"""The session: one table for both sides.
+"""The session: one set of rules for both sides.
 
-Every session message goes through `receive`, on the side that signs it and on the side that gets it, so that nothing is
-ever signed which the other side would refuse, and both hold the same state once both have seen the same messages.
-`TABLE` lists every (state, actor, type); the guards below it say what the table alone cannot. The clock is an actor
-too, with two acts: `tick`. A signed message that the state does not allow is still *processed*: it uses up its number,
-changes nothing, and is answered with a coded problem. PROTOCOL §8
+Every session message goes through `receive` on the side that gets it, and through `send` on the side that signs it, so
+that nothing is ever signed which the other side would refuse, and both hold the same state once both have seen the same
+messages. The table (`states`) lists every (state, actor, type); the guards below it say what the table alone cannot.
+The clock is an actor too: `tick`. A signed message that the state does not allow is still *processed*: it uses up its
+number, changes nothing, and is answered with a coded problem. PROTOCOL §8
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
-from types import MappingProxyType
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from intentcast_protocol.demand import Demand
 from intentcast_protocol.encoding import decode, encode
-from intentcast_protocol.errors import IntentcastError, InvalidMessage, Refused
+from intentcast_protocol.errors import IntentcastError, InvalidMessage, Refused, StateError
+from intentcast_protocol.fact import read_answer, read_question
 from intentcast_protocol.identity import Id, Key
-from intentcast_protocol.limits import ACCEPT_GRACE, ACCEPT_LIFE, MAX_AHEAD, MAX_SKEW
+from intentcast_protocol.limits import ACCEPT_GRACE, ACCEPT_LIFE, MAX_AHEAD, MAX_AMENDMENTS, MAX_SKEW
 from intentcast_protocol.offer import read_counter, read_offer
 from intentcast_protocol.record import SESSION_TYPES, Verified
+from intentcast_protocol.states import ACTORS, FROZEN, IN_FORCE, OPEN, TABLE, TURN, Actor, State
 from intentcast_protocol.terms import ROSTER, Proffer, check_acceptance
 from intentcast_protocol.vocabulary import read_bytes, read_text
 
-Actor = Literal["person", "vendor"]
-ACTORS: Final[tuple[Actor, Actor]] = ("person", "vendor")
-
-
-class State(StrEnum):
-    """Where a session stands."""
-
-    SEEN = "seen"
-    ASKING = "asking"
-    OFFERED = "offered"
-    COUNTERED = "countered"
-    ACCEPTED = "accepted"
-    AGREED = "agreed"
-    FULFILLED = "fulfilled"
-    LAPSED = "lapsed"
-    DECLINED = "declined"
-    WITHDRAWN = "withdrawn"
-    EXPIRED = "expired"
-    CONFLICT = "conflict"
-    DISPUTED = "disputed"
-
-
-# What changes the state. (state, actor) -> {type: next state}
-_MOVES: Final[dict[tuple[State, Actor], dict[str, State]]] = {
-    (State.SEEN, "vendor"): {"question": State.ASKING, "offer": State.OFFERED, "decline": State.DECLINED},
-    (State.SEEN, "person"): {"decline": State.DECLINED},
-    (State.ASKING, "vendor"): {"offer": State.OFFERED, "decline": State.DECLINED},
-    (State.ASKING, "person"): {"answer": State.SEEN, "decline": State.DECLINED},
-    (State.OFFERED, "vendor"): {"offer": State.OFFERED, "withdraw": State.WITHDRAWN, "decline": State.DECLINED},
-    (State.OFFERED, "person"): {"counter": State.COUNTERED, "accept": State.ACCEPTED, "decline": State.DECLINED},
-    (State.COUNTERED, "vendor"): {"offer": State.OFFERED, "withdraw": State.WITHDRAWN, "decline": State.DECLINED},
-    (State.COUNTERED, "person"): {"counter": State.COUNTERED, "accept": State.ACCEPTED, "decline": State.DECLINED},
-    # A new offer, a withdrawal, a refusal or a problem about the accept all say: this accept will not be confirmed.
-    (State.ACCEPTED, "vendor"): {
-        "confirm": State.AGREED, "offer": State.OFFERED, "withdraw": State.WITHDRAWN, "decline": State.DECLINED,
-        "problem": State.OFFERED,
-    },
-    (State.ACCEPTED, "person"): {"withdraw": State.WITHDRAWN},
-    # The accept's withdrawal crossed its confirm: each side keeps both, and people must talk.
-    (State.AGREED, "person"): {"withdraw": State.CONFLICT, "fulfil": State.FULFILLED, "dispute": State.DISPUTED},
-    (State.AGREED, "vendor"): {"dispute": State.DISPUTED},
-    (State.FULFILLED, "person"): {"dispute": State.DISPUTED},
-    (State.FULFILLED, "vendor"): {"dispute": State.DISPUTED},
-    (State.LAPSED, "vendor"): {"offer": State.OFFERED, "decline": State.DECLINED, "withdraw": State.WITHDRAWN},
-    (State.LAPSED, "person"): {"decline": State.DECLINED},
-    (State.CONFLICT, "person"): {"dispute": State.DISPUTED},
-    (State.CONFLICT, "vendor"): {"dispute": State.DISPUTED},
-}  # fmt: skip
-# A confirm of an accept that the vendor or the person had already ended.
-for _state in (State.OFFERED, State.COUNTERED, State.LAPSED, State.DECLINED, State.WITHDRAWN, State.EXPIRED):
-    _MOVES.setdefault((_state, "vendor"), {})["confirm"] = State.CONFLICT
-
-_OPEN: Final = (State.SEEN, State.ASKING, State.OFFERED, State.COUNTERED, State.LAPSED)
-_AFTER: Final = (State.AGREED, State.FULFILLED, State.CONFLICT, State.DISPUTED)
-# What leaves the state alone. type -> (states, actors)
-_STAYS: Final[dict[str, tuple[tuple[State, ...], tuple[Actor, ...]]]] = {
-    **{kind: (tuple(State), ACTORS) for kind in ("ack", "resume", "notice", "problem", "rights", "feedback")},
-    "question": ((*_OPEN, State.ACCEPTED, *_AFTER), ACTORS),
-    "answer": ((*_OPEN, State.ACCEPTED, *_AFTER), ACTORS),
-    "disclose": ((State.OFFERED, State.COUNTERED, State.ACCEPTED, *_AFTER), ("person",)),
-    "fulfil": ((State.AGREED,), ("vendor",)),
-}
-
-
-def _table() -> Mapping[tuple[State, Actor, str], State | None]:
-    table: dict[tuple[State, Actor, str], State | None] = {}
-    for state in State:
-        for actor in ACTORS:
-            for kind in sorted(SESSION_TYPES):
-                states, actors = _STAYS.get(kind, ((), ()))
-                stays = state if state in states and actor in actors else None
-                table[state, actor, kind] = _MOVES.get((state, actor), {}).get(kind, stays)
-    return MappingProxyType(table)
-
-
-# (state, actor, type) -> the next state, or None where the act is refused.
-TABLE: Final = _table()
-
-# Whose move a state waits for, and until when: the offer's end, the deadline to confirm, or the demand's end.
-TURN: Final[dict[State, tuple[Actor | None, Literal["offer", "accept", "demand"] | None]]] = {
-    State.SEEN: ("vendor", "demand"),
-    State.ASKING: ("person", "demand"),
-    State.OFFERED: ("person", "offer"),
-    State.COUNTERED: ("vendor", "offer"),
-    State.ACCEPTED: ("vendor", "accept"),
-    State.AGREED: ("vendor", None),
-    State.LAPSED: ("vendor", "demand"),
-    **dict.fromkeys((State.FULFILLED, State.DECLINED, State.WITHDRAWN, State.EXPIRED), (None, None)),
-    State.CONFLICT: ("person", None),
-    State.DISPUTED: (None, None),
-}
+__all__ = [
+    "ACTORS", "TABLE", "TURN", "Actor", "Ahead", "Applied", "Chain", "Duplicate", "Equivocation", "Outcome", "Session",
+    "State", "begin", "permits", "read_session", "receive", "send", "tick", "wake", "write_session",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +50,8 @@ class Session:
     state: State = State.SEEN
     chains: tuple[Chain, Chain] = (Chain(), Chain())  # the person's, the vendor's
     rounds: int = 0
+    asked: int = 0  # questions of the person
+    reopened: int = 0  # offers made after the one before had lapsed
     offer: Id | None = None  # the newest, standing or not
     offer_created: int = 0
     offer_until: int = 0
@@ -146,7 +60,10 @@ class Session:
     accept_created: int = 0
     accept_until: int = 0
     accepted_offer: Id | None = None
-    confirm: Id | None = None
+    confirm: Id | None = None  # the newest: the agreement in force
+    confirmed: Id | None = None  # the accept that it confirms
+    amendments: int = 0
+    frozen: bool = False  # somebody signed two messages under one number
     terms_accepted: bool = False
     vendor_name: str = ""
 
@@ -173,6 +90,12 @@ class Session:
     def ended(self) -> bool:
         """Whether no deal can come of it any more."""
         return self.state in (State.DECLINED, State.WITHDRAWN, State.EXPIRED)
+
+    @property
+    def binds(self) -> bool:
+        """Whether the person is or may be bound by it, so that no other offer on the need is accepted. PROTOCOL §8.6"""
+        may = self.state in (State.ACCEPTED, *IN_FORCE, State.CONFLICT, State.DISPUTED)
+        return may and (self.accept or self.confirm) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,12 +140,27 @@ def begin(demand: Demand, *, key: Key, vendor: Key) -> Session:
 
 
 def tick(session: Session, now: int) -> Session:
-    """Let the clock act: an offer lapses after its last moment, an open session ends with its demand. PROTOCOL §8.5"""
-    if session.state in _OPEN and now >= session.demand_expires:
-        return replace(session, state=State.EXPIRED)
-    if session.state in (State.OFFERED, State.COUNTERED) and now > session.offer_until:
-        return replace(session, state=State.LAPSED)
-    return session
+    """Let the clock act: an offer lapses, an open session ends with its demand, an amendment is off. PROTOCOL §8.5"""
+    due = wake(session)
+    if due is None or now < due:
+        return session
+    if session.state in OPEN:
+        return replace(session, state=State.EXPIRED if now >= session.demand_expires else State.LAPSED)
+    return replace(session, state=State.AGREED)
+
+
+def wake(session: Session) -> int | None:
+    """Return the first moment at which `tick` changes the session, or None if none does. PROTOCOL §8.5"""
+    match session.state:
+        case State.OFFERED | State.COUNTERED:
+            return min(session.offer_until + 1, session.demand_expires)
+        case State.SEEN | State.ASKING | State.LAPSED:
+            return session.demand_expires
+        case State.AMENDING:
+            return session.offer_until + 1
+        case State.REACCEPTED:
+            return session.accept_until + ACCEPT_GRACE + 1
+    return None
 
 
 def receive(session: Session, message: Verified, now: int, logged: Id | None = None) -> Outcome:
@@ -244,7 +182,7 @@ def receive(session: Session, message: Verified, now: int, logged: Id | None = N
     if message.seq <= chain.seq:
         if logged == message.id:
             return Duplicate()
-        return Equivocation(replace(session, state=State.CONFLICT))
+        return Equivocation(session if session.frozen else replace(session, state=State.CONFLICT, frozen=True))
     if message.seq > chain.seq + 1:
         if message.seq > chain.seq + MAX_AHEAD:
             raise InvalidMessage("invalid.session.gap", f"number {message.seq} after {chain.seq}")
@@ -254,14 +192,31 @@ def receive(session: Session, message: Verified, now: int, logged: Id | None = N
     return _apply(tick(session, now), actor, message, now)
 
 
+def send(session: Session, message: Verified, now: int) -> Session:
+    """Process a message of our own before it leaves.
+
+    Raises StateError when the rules refuse it, or when it would leave its own author in conflict: only messages that
+    cross may lead there. PROTOCOL §8.2
+    """
+    outcome = receive(session, message, now)
+    if not isinstance(outcome, Applied):
+        raise StateError("refused.session.not-now", "it is not the next message of this side")
+    if outcome.problem:
+        raise StateError(outcome.problem.code, outcome.problem.detail)
+    if outcome.session.state is State.CONFLICT is not session.state:
+        raise StateError("refused.session.not-now", f"a {message.type} now would break an agreement")
+    return outcome.session
+
+
 def _apply(session: Session, actor: Actor, message: Verified, now: int) -> Applied:
     at = ACTORS.index(actor)
     moved = (Chain(message.seq or 0, message.id), session.chains[1 - at])
     session = replace(session, chains=moved if at == 0 else moved[::-1])
     target = TABLE[session.state, actor, message.type]
     try:
-        if target is None:
-            raise Refused("refused.session.not-now", f"{message.type} by the {actor} while {session.state}")
+        if target is None or (session.frozen and message.type not in FROZEN):
+            standing = "frozen" if session.frozen else session.state
+            raise Refused("refused.session.not-now", f"{message.type} by the {actor} while {standing}")
         opened = _check_opening(session, message)
         guard = _GUARDS.get(message.type)
         after = guard(opened, message, now) if guard else opened
@@ -269,6 +224,8 @@ def _apply(session: Session, actor: Actor, message: Verified, now: int) -> Appli
             return Applied(session)
     except (InvalidMessage, Refused) as error:
         return Applied(session, error)
+    if session.state is State.REACCEPTED and target in (State.AMENDING, State.AGREED) and message.type != "confirm":
+        after = replace(after, accept=None)  # the vendor has ended it, and will not confirm it
     return Applied(tick(replace(after, state=target), now))
 
 
@@ -288,14 +245,38 @@ def _check_opening(session: Session, message: Verified) -> Session:
 # Each guard returns the session with what the message states, None if it changes nothing, or raises.
 
 
+def _question(session: Session, message: Verified, _now: int) -> Session:
+    read_question(message.body)
+    return replace(session, asked=session.asked + 1) if message.author == session.person else session
+
+
+def _answer(session: Session, message: Verified, _now: int) -> Session:
+    read_answer(message.body)
+    return session
+
+
 def _offer(session: Session, message: Verified, _now: int) -> Session:
     offer = read_offer(message)
     check_acceptance(session.proffer, message.body.get("termsAccepted"))
     if offer.demand != session.demand:
         raise Refused("refused.record.replaced", "the offer answers another version of the demand")
+    reopened = session.reopened
+    if session.state not in OPEN and session.state is not State.ACCEPTED:
+        if offer.amends != session.confirm:
+            raise Refused("refused.session.not-now", "it does not name the agreement that it would amend")
+        if session.amendments >= MAX_AMENDMENTS:
+            raise Refused("refused.session.not-now", f"it was amended {MAX_AMENDMENTS} times")
+    elif offer.amends is not None:
+        raise Refused("refused.session.not-now", "there is no agreement to amend yet")
+    elif session.offer is not None and offer.created > session.offer_until:
+        # By the offers' own dates, so that both sides count alike.
+        if reopened > session.asked + session.rounds:
+            raise Refused("refused.session.not-now", "it was reopened before, and the person has not asked since")
+        reopened += 1
     # An offer that lapsed on its way still ends the one before it, as it did for the vendor: `_apply` lets it lapse.
     return replace(
         session,
+        reopened=reopened,
         offer=message.id,
         offer_created=offer.created,
         offer_until=offer.expires,
@@ -328,7 +309,7 @@ def _accept(session: Session, message: Verified, now: int) -> Session:
     if now > min(session.offer_until, message.expires) or message.created > session.offer_until:
         raise Refused("refused.offer.late")
     # What `verify_agreement` would refuse must never be confirmed.
-    if message.created >= session.demand_expires:
+    if session.state is not State.AMENDING and message.created >= session.demand_expires:
         raise Refused("refused.offer.late", "the demand has ended")
     if message.created < session.offer_created - MAX_SKEW:
         raise InvalidMessage("invalid.record.time", "the accept is dated before its offer")
@@ -342,13 +323,15 @@ def _accept(session: Session, message: Verified, now: int) -> Session:
 
 
 def _confirm(session: Session, message: Verified, _now: int) -> Session:
-    if read_bytes(message.body.get("accept"), "accept", "invalid.session.malformed") != session.accept:
+    accept = read_bytes(message.body.get("accept"), "accept", "invalid.session.malformed")
+    if accept != session.accept or accept == session.confirmed:
         raise Refused("refused.session.not-now", "no such accept")
     if message.created > session.accept_until:
         raise Refused("refused.offer.late", "the deadline to confirm has passed")
     if message.created < session.accept_created - MAX_SKEW:
         raise InvalidMessage("invalid.record.time", "the confirm is dated before its accept")
-    return replace(session, confirm=message.id)
+    amendments = session.amendments + (session.confirm is not None)
+    return replace(session, confirm=message.id, confirmed=session.accept, amendments=amendments)
 
 
 def _withdraw(session: Session, message: Verified, _now: int) -> Session:
@@ -365,11 +348,13 @@ def _withdraw(session: Session, message: Verified, _now: int) -> Session:
 
 def _problem(session: Session, message: Verified, _now: int) -> Session | None:
     read_text(message.body.get("code"), "code", "invalid.session.malformed", 60)
-    about_accept = session.state is State.ACCEPTED and message.author == session.vendor
-    return session if about_accept and message.body.get("re") == session.accept else None
+    waits = session.state in (State.ACCEPTED, State.REACCEPTED) and message.author == session.vendor
+    return session if waits and message.body.get("re") == session.accept else None
 
 
 _GUARDS: Final = {
+    "question": _question,
+    "answer": _answer,
     "offer": _offer,
     "counter": _counter,
     "accept": _accept,
@@ -380,8 +365,11 @@ _GUARDS: Final = {
 
 
 def permits(session: Session, actor: Actor, kind: str, now: int) -> bool:
-    """Say whether the table lets a side send a type now; the guards may still refuse its content. PROTOCOL §8.3"""
-    return TABLE[tick(session, now).state, actor, kind] is not None
+    """Say whether the table lets a side sign a type now; `send` may still refuse its content. PROTOCOL §8.2"""
+    session = tick(session, now)
+    target = TABLE[session.state, actor, kind]
+    breaks = target is State.CONFLICT is not session.state
+    return target is not None and not breaks and (kind in FROZEN or not session.frozen)
 
 
 def write_session(session: Session) -> bytes:
@@ -402,17 +390,3 @@ def read_session(data: bytes) -> Session:
     value["state"] = State(value["state"])
     value["chains"] = tuple(Chain(seq, last) for seq, last in value["chains"])
     return Session(**value)
-
-
-def write_table() -> str:
-    """Draw TABLE as Markdown for PROTOCOL §8.4: what each side may send in each state, and what it leads to."""
-    lines = ["| state | person may send | vendor may send | acts next |", "|---|---|---|---|"]
-    for state in State:
-        cells = []
-        for actor in ACTORS:
-            moves = {kind: TABLE[state, actor, kind] for kind in sorted(SESSION_TYPES)}
-            changes = [f"{kind} → {target}" for kind, target in moves.items() if target not in (None, state)]
-            stays = [kind for kind, target in moves.items() if target is state]
-            cells.append("; ".join([*changes, ", ".join(stays)]) if changes else ", ".join(stays))
-        lines.append(f"| {state} | {cells[0]} | {cells[1]} | {TURN[state][0] or 'nobody'} |")
-    return "\n".join(lines)

@@ -40,6 +40,7 @@ class Offer:
     terms: Term
     seller: Seller
     firm: bool
+    amends: bytes | None = None  # the confirm of the agreement that it would amend
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,7 @@ def read_offer(record: Envelope) -> Offer:
         terms=read_term(body.get("termsAccepted")),
         seller=read_seller(body.get("offeredBy")),
         firm=body["commitment"] == "firm",
+        amends=None if body.get("amends") is None else read_bytes(body["amends"], "amends", _CODE),
     )
 
 

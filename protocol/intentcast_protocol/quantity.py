@@ -62,6 +62,7 @@ _UNITS: dict[str, tuple[str, Decimal]] = {
     }.items()
     for code, factor in table.items()
 }
+UNITS = frozenset(_UNITS)
 
 
 # How people write the units they meet most.

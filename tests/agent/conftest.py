@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from intentcast_agent.agent import Agent, run_agent
+from intentcast_agent.counter import with_total
 from intentcast_agent.dialogue import Dialogue, open_dialogue
 from intentcast_agent.home import Home, find_home
 from intentcast_agent.inbox import Opened, Side, open_envelope
@@ -136,7 +137,7 @@ class Person(Party):
         async with self.store.transaction() as tx:
             dialogue = await self.dialogue(tx, session)
             price = (await desk.standing_offer(tx, dialogue)).price
-            return await desk.counter(tx, dialogue, desk.with_total(price, Decimal(total)), None, "", self.clock.now)
+            return await desk.counter(tx, dialogue, with_total(price, Decimal(total)), None, "", self.clock.now)
 
     async def withdraw(self, demand: Demand) -> None:
         async with self.store.transaction() as tx:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from intentcast_agent.person import desk
+from intentcast_agent.service import Service
 from intentcast_agent.vendor.responder import open_responder
 from intentcast_protocol.encoding import decode
 from intentcast_protocol.record import Record, verify
@@ -15,6 +16,26 @@ Table = Any  # the fixtures are conftest.py's
 RESERVE = "17123"
 PLACE = "52.0917"
 CONTACT = {"name": "Zacharias Canary", "email": "canary@mail.example"}
+# What counts for the person, and how much: each number is one that no record has a reason to hold.
+CRITERIA = """
+[cost]
+extra = "313.37 EUR"
+[rates]
+USD = "0.91919"
+[[criterion]]
+name = "canary criterion"
+path = "total"
+weight = 616.16
+linear = {worst = 97.531, best = 24.68}
+unit = "%"
+[[criterion]]
+name = "other canary"
+path = "itemOffered.canaryPath"
+weight = 717.17
+table = {canaryvalue = 0.8181}
+"""
+SCALES = ("313.37", "91919", "616.16", "97.531", "24.68", "717.17", "8181", "canary criterion", "canaryPath",
+          "canaryvalue")  # fmt: skip
 # The two totals, and all that could be told of one to the other.
 PRICES = {"Nordwind": "17911.91", "Südwind": "17822.82"}
 DEMAND = f"""\
@@ -60,6 +81,8 @@ async def test_reserve_place_and_rival_offers_are_in_no_byte_that_leaves(table: 
     person = await table.person()
     async with person.store.transaction() as tx:
         await tx.put_private("contact", CONTACT)
+    service = Service(person.agent)
+    assert "canaryPath" in (await service.criteria_set(CRITERIA))["text"]
     winner, loser = [await table.vendor(name, price=price) for name, price in PRICES.items()]
     keys: dict[Any, dict[bytes, SealKey]] = {winner: {}, loser: {}}
     published: list[Record] = []
@@ -93,6 +116,8 @@ async def test_reserve_place_and_rival_offers_are_in_no_byte_that_leaves(table: 
     demand = await person.cast(DEMAND)
     await exchange()
     sessions = {vendor: key for key, vendor in to.items()}
+    compared = await service.offer_compare(f"d{(await person.rows('SELECT number FROM demand'))[0]['number']}")
+    assert [one["name"] for one in compared["criteria"]] == ["canary criterion", "other canary"]
     await person.counter(sessions[winner], "17300.00")
     await person.counter(sessions[loser], "17100.00")
     await exchange()
@@ -116,7 +141,7 @@ async def test_reserve_place_and_rival_offers_are_in_no_byte_that_leaves(table: 
     assert any("17100.00" in text for text in opened[loser])
 
     everything = "\n".join(text for texts in opened.values() for text in texts)
-    for secret in (RESERVE, PLACE, "5.1204"):
+    for secret in (RESERVE, PLACE, "5.1204", *SCALES):
         assert secret not in everything
     for vendor, rival, price in ((winner, "Südwind", "17822"), (loser, "Nordwind", "17911")):
         heard = "\n".join(opened[vendor] + opened[None])
@@ -168,6 +193,7 @@ async def test_what_is_private_is_in_no_file_of_the_database_in_the_clear(table:
     person, vendor = await table.person(), await table.vendor("Nordwind")
     async with person.store.transaction() as tx:
         await tx.put_private("contact", CONTACT)
+    await Service(person.agent).criteria_set(CRITERIA)
     demand, (session,) = await table.offered(person, vendor, text=DEMAND)
     async with person.store.reading() as tx:
         row = await tx.one("SELECT * FROM demand")
@@ -193,7 +219,13 @@ async def test_what_is_private_is_in_no_file_of_the_database_in_the_clear(table:
 
     mine, theirs = on_disk(person.home.database.parent), on_disk(vendor.home.database.parent)
     assert demand.id in mine, "the search can find what is not private"
-    for canary in (RESERVE.encode(), b"17311.00", *(value.encode() for value in CONTACT.values()), *secrets):
+    for canary in (
+        RESERVE.encode(),
+        b"17311.00",
+        *(value.encode() for value in SCALES),
+        *(value.encode() for value in CONTACT.values()),
+        *secrets,
+    ):
         assert canary not in mine
     for canary in (*(value.encode() for value in CONTACT.values()), b"17311.00", *secrets):
         assert canary not in theirs

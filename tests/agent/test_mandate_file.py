@@ -11,6 +11,7 @@ from intentcast_agent.person.mandate import (
     read_instructions,
     restore_instructions,
     write_instructions,
+    write_template,
 )
 from intentcast_protocol.conditions import Conditions, write_conditions
 from intentcast_protocol.identity import public_key
@@ -32,8 +33,12 @@ def decide(given: Instructions, kind: str, total: str, days: int | None = None) 
     return found.decision, found.clause
 
 
+def uncommented(*keys: str) -> str:
+    return re.sub(rf"(?m)^# ({'|'.join(keys)}) =", r"\1 =", MANDATE_TEMPLATE)
+
+
 def test_the_template_is_a_mandate() -> None:
-    given = read(MANDATE_TEMPLATE)
+    given = read(uncommented("ask_above", "target"))
     assert (given.most, given.target, given.currency) == (Decimal(17900), Decimal(15500), "EUR")
     assert decide(given, "counter", "17500.00") == ("allowed", "acts.counter")
     assert decide(given, "counter", "17500.01") == ("person", "person.1")
@@ -47,6 +52,21 @@ def test_the_commented_lines_of_the_template_are_right_too() -> None:
     given = read('most = "17900 EUR"\n' + rows)
     assert decide(given, "counter", "17000.00", 15) == ("denied", "bounds.2")
     assert decide(given, "counter", "17000.00", 14) == ("allowed", "acts.counter")
+
+
+def test_a_template_for_a_demand_names_its_reserve_or_budget_and_its_rounds() -> None:
+    for reserve, most in (((Decimal(17123), "EUR"), "17123"), (None, "18500")):
+        given = read(write_template(DEMAND, reserve))
+        assert (given.most, given.mandate.rounds) == (Decimal(most), DEMAND.max_rounds)
+    _, plan = make_demand(priceSpecification={"maxPrice": "30.00", "priceCurrency": "EUR", "unitCode": "MON"})
+    monthly = read_instructions(write_template(plan, None), plan, NOW, SALT)
+    assert (monthly.most, monthly.unit) == (Decimal(30), "MON")
+
+
+def test_a_template_without_any_amount_asks_for_one() -> None:
+    _, nothing = make_demand(priceSpecification=None)
+    with pytest.raises(DraftError, match="most"):
+        read(write_template(nothing, None))
 
 
 def test_what_is_left_out_is_the_careful_choice() -> None:
@@ -84,10 +104,10 @@ def test_a_typo_is_refused_by_name(line: str, word: str) -> None:
 
 
 def test_instructions_survive_writing_and_reading() -> None:
-    given = read(MANDATE_TEMPLATE)
+    given = read(uncommented("ask_above", "target"))
     assert restore_instructions(write_instructions(given)) == given
 
 
 def test_no_amount_is_in_its_repr() -> None:
-    shown = repr(read(MANDATE_TEMPLATE))
+    shown = repr(read(uncommented("ask_above", "target")))
     assert not any(amount in shown for amount in ("17900", "17500", "15500"))

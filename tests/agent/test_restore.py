@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 from intentcast_agent import restore
 from intentcast_agent.agent import _PERSON, Agent
+from intentcast_agent.counter import with_total
 from intentcast_agent.dialogue import find_message, open_dialogue, read_dialogue, say, say_outside_chain
 from intentcast_agent.home import Home, find_home
 from intentcast_agent.inbox import Side, open_envelope
@@ -222,7 +223,7 @@ async def test_restored_vendor_gets_back_the_offer_it_had_made_since(tmp_path: P
             dialogue = await open_dialogue(tx, key)
             assert dialogue is not None
             price = (await desk.standing_offer(tx, dialogue)).price
-            await desk.counter(tx, dialogue, desk.with_total(price, Decimal("16500.00")), None, "", person.agent.now())
+            await desk.counter(tx, dialogue, with_total(price, Decimal("16500.00")), None, "", person.agent.now())
         await carry(person, vendor, 0)
         await carry(vendor, person, 0)
         at_person = max(number for number, _ in await person.sent())

@@ -486,7 +486,7 @@ def test_a_demand_gets_the_answer_that_every_row_says(name: str, market: Market)
         assert asking["total"] is None
         question = next(one["text"] for one in asking["messages"] if one["type"] == "question")
         assert said(expected.row, "name") in question
-        ask(market.person, "deal_answer", {"offer": asking["name"], "text": "Yes, please."})
+        ask(market.person, "deal_answer", {"offer": asking["name"], "text": "Yes, please.", "all_the_same": True})
     check_offer(case, expected, market.offer(demand, "offered"))
 
 

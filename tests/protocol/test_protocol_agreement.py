@@ -10,7 +10,7 @@ from intentcast_protocol.constraint import Fit
 from intentcast_protocol.encoding import decode, encode
 from intentcast_protocol.errors import IntentcastError, InvalidMessage, Refused
 from intentcast_protocol.identity import Key, public_key
-from intentcast_protocol.limits import ACCEPT_LIFE, MAX_ATTESTATIONS, MAX_BUNDLE, MAX_SKEW
+from intentcast_protocol.limits import ACCEPT_LIFE, MAX_AMENDMENTS, MAX_ATTESTATIONS, MAX_BUNDLE, MAX_SKEW
 from intentcast_protocol.negotiation import State
 from intentcast_protocol.record import Record, Verified, sign, sign_bytes
 from intentcast_protocol.terms import DEFAULT, ROSTER
@@ -178,8 +178,10 @@ class TestForm:
         value["records"][at] = record
         assert refusal(encode(value)).startswith("invalid.")
 
-    def test_three_or_five_records_are_refused(self) -> None:
+    def test_any_other_number_of_records_is_refused(self) -> None:
         value = decode(DATA)
+        for more in (1, 2):
+            assert refusal(encode(value | {"records": [*value["records"], *value["records"][1:][:more]]})) == MALFORMED
         assert refusal(encode(value | {"records": value["records"][:3]})) == MALFORMED
         assert refusal(encode(value | {"records": [*value["records"], value["records"][3]]})) == MALFORMED
 
@@ -344,6 +346,77 @@ class TestWitnesses:
         data = witnessed(self.ONE)
         start = data.index(self.ONE.payload) - 8
         for at in range(start, data.index(self.ONE.signature) + 64):
+            changed = bytearray(data)
+            changed[at] ^= 0x01
+            refusal(bytes(changed))
+
+
+def amended(times: int = 1, start: int = NOW, **changes: Any) -> tuple[list[Record], list[tuple[Record, ...]]]:
+    """Walk a session to an agreement and its amendments; return the first four records, and three for each."""
+    pair = Pair(start)
+    deals: list[tuple[Record, ...]] = []
+    for at in range(times + 1):
+        amends = {"amends": pair.sides["vendor"].confirm} | changes if at else {}
+        price = price_body(f"{17_000 - at}.00")
+        pair.send("vendor", "offer", offer_body(pair.demand.id, pair.now + 3_600, priceSpecification=price, **amends))
+        pair.send("person", "accept")
+        pair.send("vendor", "confirm")
+        deals.append(tuple(pair.find(kind) for kind in PARTS[1:]))
+        pair.now += 8 * 86_400  # past the demand's end
+    assert pair.sides["person"].amendments == times
+    return [pair.demand_record.record, *deals[0]], deals[1:]
+
+
+class TestAmendments:
+    """PROTOCOL §8.6, §8.7"""
+
+    def test_an_amended_agreement_says_what_is_in_force_and_what_it_replaced(self) -> None:
+        first, more = amended(2)
+        agreement = verify_agreement(bundle(*first, amendments=more))
+        assert (agreement.id, agreement.offer.price.total) == (more[1][2].id, 16_998)
+        assert agreement.amended == (first[3].id, more[0][2].id)
+        assert agreement.accepted == NOW + 16 * 86_400
+        before = verify_agreement(bundle(*first, amendments=more[:1]))
+        assert (before.id, before.offer.price.total) == (more[0][2].id, 16_999)
+
+    def test_as_many_amendments_as_the_rules_allow_verify(self) -> None:
+        first, more = amended(MAX_AMENDMENTS)
+        assert len(verify_agreement(bundle(*first, amendments=more)).amended) == MAX_AMENDMENTS
+        assert refusal(bundle(*first, amendments=[*more, more[-1]])) == MALFORMED
+
+    def test_an_amendment_is_no_agreement_without_what_it_amends(self) -> None:
+        first, more = amended(2)
+        assert refusal(bundle(first[0], *more[0])) == MISMATCH
+        assert refusal(bundle(*first, amendments=more[1:])) == MISMATCH
+        assert refusal(bundle(*first, amendments=more[::-1])) == MISMATCH
+        assert refusal(bundle(*first, amendments=[more[0], more[0]])) == MISMATCH
+
+    def test_an_amendment_of_another_agreement_is_refused(self) -> None:
+        first, more = amended()
+        other, others = amended(start=NOW + 5)
+        assert refusal(bundle(*first, amendments=others)) == MISMATCH
+        assert refusal(bundle(*other, amendments=more)) == MISMATCH
+
+    @pytest.mark.parametrize(("kind", "at"), [(kind, at) for at, kind in enumerate(PARTS[1:])])
+    def test_its_records_come_in_their_order(self, kind: str, at: int) -> None:
+        first, more = amended()
+        mixed = [*more[0]]
+        mixed[at] = first[0]
+        assert refusal(bundle(*first, amendments=[tuple(mixed)])) == MALFORMED, kind
+
+    def test_an_amendment_stays_with_the_domain_that_was_witnessed(self) -> None:
+        first, more = amended(offeredBy={"name": "Autohof Noord", "domain": "other.example"})
+        assert refusal(bundle(*first, amendments=more)) == MISMATCH
+
+    def test_a_witness_saw_the_domain_when_the_first_offer_was_accepted(self) -> None:
+        first, more = amended()
+        agreement = verify_agreement(bundle(*first, [witness("one")], more))
+        assert [one.seen for one in agreement.witnesses] == [NOW]
+
+    def test_every_byte_of_an_amended_agreement_counts(self) -> None:
+        first, more = amended()
+        data = bundle(*first, amendments=more)
+        for at in range(0, len(data), 7):
             changed = bytearray(data)
             changed[at] ^= 0x01
             refusal(bytes(changed))

@@ -15,6 +15,7 @@ from intentcast_protocol.disclosure import (
 )
 from intentcast_protocol.errors import InvalidMessage, Refused
 from intentcast_protocol.negotiation import Session, State
+from intentcast_protocol.states import IN_FORCE
 from intentcast_protocol.testing import Pair
 
 ADDRESS = {"name": "Ada", "streetAddress": "Oudegracht 1", "postalCode": "3511 AA"}
@@ -30,7 +31,7 @@ class TestStages:
 
     @pytest.mark.parametrize("state", State)
     def test_only_an_agreement_in_force_makes_a_winner(self, state: State) -> None:
-        expected = Stage.WINNER if state in (State.AGREED, State.FULFILLED) else Stage.VENDOR
+        expected = Stage.WINNER if state in IN_FORCE else Stage.VENDOR
         if state in (State.DECLINED, State.WITHDRAWN, State.EXPIRED):
             expected = Stage.BROADCAST
         assert stage_of(at(state)) is expected
@@ -43,7 +44,7 @@ class TestStages:
     @pytest.mark.parametrize("state", State)
     def test_an_attribute_leaves_at_its_stage_and_not_before(self, state: State, attribute: str) -> None:
         session = at(state)
-        if state in (State.AGREED, State.FULFILLED):
+        if state in IN_FORCE:
             check_release(session, attribute)
         else:
             with pytest.raises(Refused) as refused:

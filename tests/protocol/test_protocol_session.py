@@ -5,9 +5,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from intentcast_protocol.errors import CODES, InvalidMessage, Refused
+from intentcast_protocol.errors import CODES, InvalidMessage, Refused, StateError
 from intentcast_protocol.identity import Id, public_key
-from intentcast_protocol.limits import ACCEPT_GRACE, ACCEPT_LIFE, MAX_AHEAD, MAX_SKEW
+from intentcast_protocol.limits import ACCEPT_GRACE, ACCEPT_LIFE, MAX_AHEAD, MAX_AMENDMENTS, MAX_FACTS, MAX_SKEW
 from intentcast_protocol.negotiation import (
     ACTORS,
     TABLE,
@@ -24,16 +24,19 @@ from intentcast_protocol.negotiation import (
     permits,
     read_session,
     receive,
+    send,
     tick,
+    wake,
     write_session,
 )
 from intentcast_protocol.record import SESSION_TYPES, Verified, sign
+from intentcast_protocol.states import FROZEN, IN_FORCE
 from intentcast_protocol.terms import DEFAULT, ROSTER, Proffer
 from intentcast_protocol.testing import CARS, NOW, make_demand, offer_body, price_body, seal_pair, seed
 
 RECORD, DEMAND = make_demand()
 D, V, S = public_key(seed("D")), public_key(seed("V")), public_key(seed("S"))
-OFFER, ACCEPT, FIRST = Id(b"o" * 32), Id(b"a" * 32), Id(b"1" * 32)
+OFFER, ACCEPT, CONFIRM, FIRST = Id(b"o" * 32), Id(b"a" * 32), Id(b"c" * 32), Id(b"1" * 32)
 BEGUN = begin(DEMAND, key=S, vendor=V)
 ENDED = (State.DECLINED, State.WITHDRAWN, State.EXPIRED)
 
@@ -45,6 +48,10 @@ def session(state: State = State.OFFERED, **changes: Any) -> Session:
         "offer_until": NOW + 3_600, "firm": True, "accept": ACCEPT, "accept_created": NOW - 600,
         "accept_until": NOW + 600, "accepted_offer": OFFER, "terms_accepted": True,
     }  # fmt: skip
+    if state in (State.AGREED, State.AMENDING):
+        fields |= {"confirm": CONFIRM, "confirmed": ACCEPT}
+    elif state in (State.REACCEPTED, State.FULFILLED, State.DISPUTED):
+        fields |= {"confirm": CONFIRM, "confirmed": FIRST}
     return replace(BEGUN, **(fields | changes))
 
 
@@ -100,7 +107,7 @@ class TestTable:
 
     def test_the_table_is_total(self) -> None:
         cells = {(state, actor, kind) for state in State for actor in ACTORS for kind in SESSION_TYPES}
-        assert len(cells) == 13 * 2 * 17
+        assert len(cells) == 15 * 2 * 17
         assert TABLE.keys() == cells
         assert all(target is None or isinstance(target, State) for target in TABLE.values())
 
@@ -109,15 +116,19 @@ class TestTable:
     @pytest.mark.parametrize("state", State)
     def test_every_cell_is_what_a_message_does(self, state: State, actor: Actor, kind: str) -> None:
         target = TABLE[state, actor, kind]
-        before = session(state, accept_until=NOW - ACCEPT_GRACE - 1) if (actor, kind) == ("person", "withdraw") else (
-            session(state)
-        )  # fmt: skip
-        sent = message(actor, kind)
+        over = {"accept_until": NOW - ACCEPT_GRACE - 1} if target and (actor, kind) == ("person", "withdraw") else {}
+        before = session(state, **over)
+        amends = {"amends": before.confirm} if kind == "offer" and state in IN_FORCE else {}
+        if kind == "confirm" and state is State.AGREED:
+            before = replace(before, confirmed=FIRST)
+        sent = message(actor, kind, amends)
         if target is None:
             assert problem(before, sent) == "refused.session.not-now"
             assert not permits(before, actor, kind, NOW)
+            with pytest.raises(StateError):
+                send(before, sent, NOW)
             return
-        assert permits(before, actor, kind, NOW)
+        assert permits(before, actor, kind, NOW) is (target is not State.CONFLICT or state is State.CONFLICT)
         after = applied(before, sent)
         assert after.problem is None
         assert after.session.state is target
@@ -130,7 +141,7 @@ class TestTable:
             assert {TABLE[state, "vendor", kind] for kind in ("accept", "counter", "disclose")} == {None}
 
     def test_only_a_confirm_of_an_accept_in_force_makes_an_agreement(self) -> None:
-        into = [cell for cell, target in TABLE.items() if target is State.AGREED and cell[0] is not State.AGREED]
+        into = [cell for cell, target in TABLE.items() if target in IN_FORCE and cell[0] not in IN_FORCE]
         assert into == [(State.ACCEPTED, "vendor", "confirm")]
         into = [cell for cell, target in TABLE.items() if target is State.ACCEPTED and cell[0] is not State.ACCEPTED]
         assert into == [(state, "person", "accept") for state in (State.OFFERED, State.COUNTERED)]
@@ -142,7 +153,7 @@ class TestTable:
 
     def test_an_agreement_is_never_simply_undone(self) -> None:
         """From agreed and after, no act leads back before it: only to fulfilled, conflict or disputed."""
-        after = (State.AGREED, State.FULFILLED, State.CONFLICT, State.DISPUTED)
+        after = (*IN_FORCE, State.CONFLICT, State.DISPUTED)
         assert all(target in (None, *after) for (state, _, _), target in TABLE.items() if state in after)
 
     def test_every_state_can_be_reached(self) -> None:
@@ -178,6 +189,7 @@ class TestWhoActsNext:
         assert {state: replace(before, state=state).deadline for state in State} == {
             State.SEEN: DEMAND.expires, State.ASKING: DEMAND.expires, State.LAPSED: DEMAND.expires,
             State.OFFERED: before.offer_until, State.COUNTERED: before.offer_until, State.ACCEPTED: before.accept_until,
+            State.AMENDING: before.offer_until, State.REACCEPTED: before.accept_until,
             **dict.fromkeys((State.AGREED, State.FULFILLED, State.CONFLICT, State.DISPUTED, *ENDED), None),
         }  # fmt: skip
 
@@ -264,7 +276,9 @@ class TestChain:
         one, other = message(actor, "notice"), message(actor, "notice", {"text": "other"})
         assert receive(before, one, NOW, one.id) == Duplicate()
         frozen = receive(before, other, NOW, one.id)
-        assert frozen == Equivocation(replace(before, state=State.CONFLICT))
+        assert frozen == Equivocation(replace(before, state=State.CONFLICT, frozen=True))
+        disputed = replace(before, state=State.DISPUTED, frozen=True)
+        assert receive(disputed, other, NOW, one.id) == Equivocation(disputed)
 
     def test_the_same_body_signed_anew_is_an_equivocation_too(self) -> None:
         before = session(chains=(Chain(1, FIRST), Chain(2, FIRST)))
@@ -584,16 +598,32 @@ class TestClock:
     def test_an_open_session_ends_with_its_demand(self, state: State) -> None:
         before = session(state, offer_until=NOW + 10**7)
         is_open = state in (State.SEEN, State.ASKING, State.OFFERED, State.COUNTERED, State.LAPSED)
+        before = replace(before, accept_until=NOW + 10**7)
         assert tick(before, DEMAND.expires - 1) == before
-        for late in (0, 1, 10**9):
+        for late in (0, 1, 10**6):
             assert tick(before, DEMAND.expires + late).state is (State.EXPIRED if is_open else state)
 
     @pytest.mark.parametrize("state", State)
     def test_an_offer_lapses_after_its_last_moment(self, state: State) -> None:
-        before = session(state)
+        before = session(state, accept_until=NOW + 10_000)
         assert tick(before, before.offer_until) == before
-        stands = state in (State.OFFERED, State.COUNTERED)
-        assert tick(before, before.offer_until + 1).state is (State.LAPSED if stands else state)
+        after = {State.OFFERED: State.LAPSED, State.COUNTERED: State.LAPSED, State.AMENDING: State.AGREED}
+        assert tick(before, before.offer_until + 1).state is after.get(state, state)
+
+    def test_an_amendment_that_is_not_confirmed_in_time_is_off(self) -> None:
+        before = session(State.REACCEPTED)
+        assert tick(before, before.accept_until + ACCEPT_GRACE) == before
+        assert tick(before, before.accept_until + ACCEPT_GRACE + 1).state is State.AGREED
+
+    @pytest.mark.parametrize("state", State)
+    def test_the_clock_says_when_it_acts_next(self, state: State) -> None:
+        before = session(state)
+        due = wake(before)
+        if due is None:
+            assert tick(before, 2**40) == before
+        else:
+            assert tick(before, due - 1) == before
+            assert tick(before, due) != before
 
     def test_the_end_of_the_demand_goes_first(self) -> None:
         before = session(offer_until=DEMAND.expires - 1)
@@ -616,6 +646,169 @@ class TestClock:
         assert outcome.session.state is State.EXPIRED
         assert not permits(before, "person", "accept", before.offer_until + 1)
         assert permits(before, "person", "accept", before.offer_until)
+
+
+class TestSending:
+    """PROTOCOL §8.2"""
+
+    @pytest.mark.parametrize("cell", [cell for cell, to in TABLE.items() if to is State.CONFLICT is not cell[0]])
+    def test_nobody_signs_what_leads_into_conflict(self, cell: tuple[State, Actor, str]) -> None:
+        state, actor, kind = cell
+        if state is not State.CONFLICT:
+            before = session(state, accept_until=NOW - ACCEPT_GRACE - 1 if actor == "person" else NOW + 600)
+            sent = message(actor, kind)
+            assert applied(before, sent).session.state is State.CONFLICT
+            with pytest.raises(StateError) as refused:
+                send(before, sent, NOW)
+            assert refused.value.code == "refused.session.not-now"
+            assert not permits(before, actor, kind, NOW)
+
+    def test_what_the_rules_refuse_is_not_signed(self) -> None:
+        with pytest.raises(StateError) as refused:
+            send(session(firm=False), message("person", "accept"), NOW)
+        assert refused.value.code == "refused.session.not-now"
+        with pytest.raises(StateError):
+            send(session(), message("person", "notice", seq=3), NOW)
+        assert send(session(), message("person", "accept"), NOW).state is State.ACCEPTED
+
+    @pytest.mark.parametrize("kind", sorted(SESSION_TYPES))
+    @pytest.mark.parametrize("actor", ACTORS)
+    @pytest.mark.parametrize("state", [State.CONFLICT, State.DISPUTED])
+    def test_a_frozen_session_takes_little_more(self, state: State, actor: Actor, kind: str) -> None:
+        before = session(state, frozen=True)
+        may = kind in FROZEN and TABLE[state, actor, kind] is not None
+        assert permits(before, actor, kind, NOW) is may
+        if kind != "resume":
+            assert (applied(before, message(actor, kind)).problem is None) is may
+
+    @pytest.mark.parametrize("state", State)
+    def test_an_accept_binds_until_it_is_over(self, state: State) -> None:
+        bound = (State.ACCEPTED, *IN_FORCE, State.CONFLICT, State.DISPUTED)
+        assert session(state).binds is (state in bound)
+        assert not session(state, accept=None, confirm=None).binds
+
+
+class TestFacts:
+    """PROTOCOL §8.3"""
+
+    def test_questions_of_the_person_are_counted(self) -> None:
+        assert applied(session(), message("person", "question", {"path": "itemOffered.color"})).session.asked == 1
+        assert applied(session(), message("vendor", "question")).session.asked == 0
+
+    @pytest.mark.parametrize("body", [
+        {"path": "a b"}, {"path": 5}, {"path": ".".join("a" * 9)}, {"unitCode": "kilometre"},
+    ], ids=repr)  # fmt: skip
+    @pytest.mark.parametrize("actor", ACTORS)
+    def test_an_ill_formed_question_has_no_effect(self, actor: Actor, body: dict[str, Any]) -> None:
+        assert problem(session(), message(actor, "question", body)) == "invalid.session.malformed"
+
+    @pytest.mark.parametrize("body", [
+        {"facts": {}}, {"facts": None}, {"facts": [{"path": "a"}] * 1}, {"facts": [{"path": "a", "value": 5}]},
+        {"facts": [{"path": "a", "value": "x"}] * 2}, {"facts": [{"path": "a", "value": "x", "more": 1}]},
+        {"facts": [{"path": "a", "value": "x" * 201}]}, {"facts": [{"path": "a", "value": "many", "unitCode": "KMT"}]},
+        {"facts": [{"path": "a", "value": True, "unitCode": "KMT"}]}, {"facts": [{"path": "a", "value": "a\x1bb"}]},
+        {"facts": [{"path": "a", "value": "9.9", "priceCurrency": "EUR"}]},
+        {"facts": [{"path": f"a{at}", "value": "x"} for at in range(MAX_FACTS + 1)]},
+        {"waived": "a"}, {"waived": ["a", "a"]}, {"waived": [""]}, {"waived": ["a"] * 65}, {"waived": [5]},
+    ], ids=lambda body: repr(body)[:40])  # fmt: skip
+    @pytest.mark.parametrize("actor", ACTORS)
+    def test_an_ill_formed_answer_has_no_effect(self, actor: Actor, body: dict[str, Any]) -> None:
+        assert problem(session(), message(actor, "answer", body)) == "invalid.session.malformed"
+
+    def test_an_answer_with_every_kind_of_fact_is_taken(self) -> None:
+        body = {
+            "facts": [
+                {"path": "itemOffered.numberOfRooms", "value": "4", "unitCode": "C62"},
+                {"path": "itemOffered.color", "value": "red"}, {"path": "itemOffered.esim", "value": False},
+                {"path": "itemOffered.deductible", "value": "300.00", "priceCurrency": "EUR", "unitCode": "ANN"},
+            ],
+            "waived": ["itemOffered.mileageFromOdometer"],
+        }  # fmt: skip
+        assert applied(session(State.ASKING), message("person", "answer", body)).session.state is State.SEEN
+
+
+class TestReopening:
+    """PROTOCOL §8.3"""
+
+    LATE = NOW + 5_000  # after the first offer has lapsed
+
+    def offer(self, **changes: Any) -> Verified:
+        return message("vendor", "offer", {"validThrough": self.LATE + 60}, created=self.LATE, life=60, **changes)
+
+    def test_a_lapsed_session_is_reopened_once(self) -> None:
+        first = applied(session(), self.offer(), self.LATE).session
+        assert (first.state, first.reopened) == (State.OFFERED, 1)
+        assert problem(session(reopened=1), self.offer(), self.LATE) == "refused.session.not-now"
+
+    @pytest.mark.parametrize("heard", [{"asked": 1}, {"rounds": 1}])
+    def test_and_once_more_for_each_question_and_counter(self, heard: dict[str, int]) -> None:
+        assert applied(session(reopened=1, **heard), self.offer(), self.LATE).session.reopened == 2
+        assert problem(session(reopened=2, **heard), self.offer(), self.LATE) == "refused.session.not-now"
+
+    def test_it_is_counted_by_the_offers_dates_and_not_by_when_they_arrive(self) -> None:
+        in_time = message(
+            "vendor", "offer", {"validThrough": self.LATE + 60}, created=NOW + 3_600, expires=self.LATE + 60
+        )
+        before = session(reopened=1)
+        assert tick(before, self.LATE).state is State.LAPSED
+        assert applied(before, in_time, self.LATE).session.state is State.OFFERED
+
+
+class TestAmendment:
+    """PROTOCOL §8.6"""
+
+    def test_an_amendment_names_the_agreement_in_force(self) -> None:
+        for amends in (..., b"x" * 32, ACCEPT):
+            assert problem(session(State.AGREED), message("vendor", "offer", {"amends": amends})) == (
+                "refused.session.not-now"
+            )
+        after = applied(session(State.AGREED), message("vendor", "offer", {"amends": CONFIRM})).session
+        assert (after.state, after.confirm, after.turn, after.deadline) == (
+            State.AMENDING, CONFIRM, "person", NOW + 3_600,
+        )  # fmt: skip
+
+    def test_before_an_agreement_there_is_nothing_to_amend(self) -> None:
+        for state in (State.OFFERED, State.ACCEPTED, State.LAPSED):
+            sent = message("vendor", "offer", {"amends": CONFIRM})
+            assert problem(session(state), sent) == "refused.session.not-now"
+        assert problem(session(), message("vendor", "offer", {"amends": "c"})) == "invalid.offer.malformed"
+
+    def test_an_agreement_is_amended_so_often_and_no_more(self) -> None:
+        sent = message("vendor", "offer", {"amends": CONFIRM})
+        assert applied(session(State.AGREED, amendments=MAX_AMENDMENTS - 1), sent).problem is None
+        assert problem(session(State.AGREED, amendments=MAX_AMENDMENTS), sent) == "refused.session.not-now"
+
+    def test_an_amendment_may_be_accepted_after_the_demand_has_ended(self) -> None:
+        late = DEMAND.expires + 10
+        before = session(State.AMENDING, offer_until=late + 60, offer_created=late)
+        after = applied(before, message("person", "accept", created=late), late).session
+        assert (after.state, after.confirm) == (State.REACCEPTED, CONFIRM)
+
+    def test_its_confirm_replaces_the_agreement(self) -> None:
+        sent = message("vendor", "confirm")
+        after = applied(session(State.REACCEPTED), sent).session
+        assert (after.state, after.confirm, after.confirmed, after.amendments) == (State.AGREED, sent.id, ACCEPT, 1)
+
+    @pytest.mark.parametrize("state", [State.AGREED, State.FULFILLED, State.DISPUTED])
+    def test_a_confirm_signed_in_time_amends_whenever_it_arrives(self, state: State) -> None:
+        before = session(state, confirm=CONFIRM, confirmed=FIRST)
+        sent = message("vendor", "confirm", created=NOW + 600)
+        after = applied(before, sent, NOW + 86_400).session
+        assert (after.state, after.confirm, after.amendments) == (state, sent.id, 1)
+        assert problem(before, message("vendor", "confirm", created=NOW + 601)) == "refused.offer.late"
+
+    @pytest.mark.parametrize("state", [State.AGREED, State.FULFILLED, State.DISPUTED])
+    def test_one_accept_is_confirmed_once(self, state: State) -> None:
+        before = session(state, confirm=CONFIRM, confirmed=ACCEPT)
+        assert problem(before, message("vendor", "confirm")) == "refused.session.not-now"
+
+    @pytest.mark.parametrize("kind", ["offer", "withdraw", "problem"])
+    def test_the_vendor_ends_its_accept_for_good(self, kind: str) -> None:
+        sent = message("vendor", kind, {"amends": CONFIRM} if kind == "offer" else {})
+        after = applied(session(State.REACCEPTED), sent).session
+        assert (after.state, after.confirm, after.accept) == (TABLE[State.REACCEPTED, "vendor", kind], CONFIRM, None)
+        late = message("vendor", "confirm", seq=3, prev=sent.id)
+        assert problem(after, late) == "refused.session.not-now"
 
 
 class TestStorage:

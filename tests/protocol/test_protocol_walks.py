@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from intentcast_protocol.agreement import bundle, verify_agreement
-from intentcast_protocol.errors import InvalidMessage
+from intentcast_protocol.errors import InvalidMessage, StateError
 from intentcast_protocol.limits import ACCEPT_GRACE, MAX_AHEAD
 from intentcast_protocol.negotiation import (
     Actor,
@@ -15,6 +15,7 @@ from intentcast_protocol.negotiation import (
     Equivocation,
     State,
     read_session,
+    send,
     tick,
     write_session,
 )
@@ -161,6 +162,59 @@ class TestHappyWays:
         pair.send("vendor", "confirm")
         assert both(pair, State.AGREED)
         assert verify_agreement(proof(pair))
+
+    def test_an_indicative_offer_is_countered_and_asked_about_and_then_made_firm(self) -> None:
+        pair = Pair()
+        pair.send("vendor", "offer", offer_body(pair.demand.id, NOW + 3_600, commitment="indicative"))
+        for actor, kind, state in (
+            ("person", "question", State.OFFERED), ("vendor", "answer", State.OFFERED),
+            ("person", "counter", State.COUNTERED),
+        ):  # fmt: skip
+            assert pair.send(actor, kind).problem is None  # type: ignore[arg-type]
+            assert both(pair, state)
+        outcome = pair.send("person", "accept")
+        assert outcome.problem is not None
+        assert outcome.problem.code == "refused.session.not-now"
+        assert both(pair, State.COUNTERED)
+        for actor, kind in (("vendor", "offer"), ("person", "accept"), ("vendor", "confirm")):
+            assert pair.send(actor, kind).problem is None  # type: ignore[arg-type]
+        assert both(pair, State.AGREED)
+        assert verify_agreement(proof(pair)).offer.firm
+
+    def test_an_agreement_is_amended_and_the_first_stands_until_then(self) -> None:
+        pair = Pair()
+        for actor, kind in (("vendor", "offer"), ("person", "accept"), ("vendor", "confirm")):
+            pair.send(actor, kind)  # type: ignore[arg-type]
+        first = pair.sides["person"].confirm
+        amendment = offer_body(pair.demand.id, NOW + 3_600, priceSpecification=price_body("17000.00"), amends=first)
+        for ending in (("person", "decline"), ("vendor", "withdraw")):
+            pair.send("vendor", "offer", amendment)
+            assert both(pair, State.AMENDING)
+            body = {"re": pair.sides["vendor"].offer} if ending[1] == "withdraw" else None
+            assert pair.send(*ending, body).problem is None  # type: ignore[arg-type]
+            assert both(pair, State.AGREED)
+            assert pair.sides["person"].confirm == first
+        pair.send("vendor", "offer", amendment)
+        pair.send("person", "accept")
+        assert both(pair, State.REACCEPTED)
+        assert pair.sides["person"].confirm == first
+        pair.send("vendor", "confirm")
+        assert both(pair, State.AGREED)
+        assert pair.sides["person"].confirm != first
+        assert pair.sides["person"].amendments == 1
+
+    def test_an_amendment_that_nobody_accepts_or_confirms_is_off_by_the_clock(self) -> None:
+        pair = Pair()
+        for actor, kind in (("vendor", "offer"), ("person", "accept"), ("vendor", "confirm")):
+            pair.send(actor, kind)  # type: ignore[arg-type]
+        first = pair.sides["person"].confirm
+        for accepted in (False, True):
+            pair.send("vendor", "offer", offer_body(pair.demand.id, pair.now + 3_600, amends=first))
+            if accepted:
+                pair.send("person", "accept")
+            pair.now += 3_601 + ACCEPT_GRACE
+            assert both(pair, State.AGREED)
+            assert pair.sides["person"].confirm == first
 
     def test_nothing_comes_of_a_session_after_its_demand_has_ended(self) -> None:
         pair = Pair()
@@ -345,11 +399,13 @@ class TestCrossing:
         assert all(side.ended for side in pair.sides.values())
 
     def test_a_vendor_that_confirms_what_its_own_offer_ended_is_in_conflict(self) -> None:
-        """Its own rules say so before it signs: an agent checks the state that a message of its own would lead to."""
+        """Its own rules refuse to sign it."""
         pair = self.accepted()
         accept = pair.sides["vendor"].accept
         pair.send("vendor", "offer")
         confirm = pair.message("vendor", "confirm", REPLY | {"accept": accept})
+        with pytest.raises(StateError):
+            send(pair.sides["vendor"], confirm, pair.now)
         assert hear(pair, "vendor", confirm) is None
         assert hear(pair, "person", confirm) is None
         assert states(pair) == (State.CONFLICT, State.CONFLICT)

@@ -14,8 +14,9 @@ from intentcast_protocol.demand import Demand, read_demand
 from intentcast_protocol.disclosure import PURPOSES, STAGES
 from intentcast_protocol.encoding import decode, encode
 from intentcast_protocol.errors import CODES, InvalidMessage
+from intentcast_protocol.fact import read_answer, stated
 from intentcast_protocol.identity import cid, did, public_key
-from intentcast_protocol.negotiation import ACTORS, TABLE, Actor, Applied, Session, State, begin, receive, write_table
+from intentcast_protocol.negotiation import ACTORS, TABLE, Actor, Applied, Session, State, begin, receive
 from intentcast_protocol.record import (
     PUBLIC_TYPES,
     SESSION_TYPES,
@@ -31,6 +32,7 @@ from intentcast_protocol.record import (
     verify,
 )
 from intentcast_protocol.sealing import SealKey, check_inside, check_stamp, seal, unseal
+from intentcast_protocol.states import write_table
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "PROTOCOL.md").read_text(encoding="utf-8")
@@ -259,6 +261,7 @@ def test_the_state_diagram_shows_every_move_and_only_those() -> None:
     moves = {(start, actor, kind, end) for (start, actor, kind), end in TABLE.items() if end not in (None, start)}
     ticks = {(state, "clock", "", "expired") for state in ("seen", "asking", "offered", "countered", "lapsed")}
     ticks |= {(state, "clock", "", "lapsed") for state in ("offered", "countered")}
+    ticks |= {(state, "clock", "", "agreed") for state in ("amending", "reaccepted")}
     assert drawn == moves | ticks
 
 
@@ -477,6 +480,9 @@ def test_the_question_of_the_repair_is_taken() -> None:
     assert isinstance(outcome, Applied)
     assert outcome.problem is None
     assert body["path"] in {one.path for one in demand.constraints}
+    facts = read_answer(example("A.3", "answer", {})).facts
+    offered = example("A.3", "offer", {"demand id": demand.id})
+    assert (demand.judge(offered).fit, demand.judge(offered, stated(facts)).fit) == ("asks", "fits")
 
 
 # §14 Vectors

@@ -16,7 +16,7 @@ from intentcast_protocol.attestation import Attestation, attest
 from intentcast_protocol.encoding import decode, encode
 from intentcast_protocol.identity import cid, did, public_key
 from intentcast_protocol.limits import ACCEPT_LIFE, BUCKETS, MAX_DEPTH, MAX_LIFE, MAX_NODES, MAX_RECORD, STAMP_AGE
-from intentcast_protocol.record import Purpose, Record, Verified, sign, sign_bytes, signed_bytes
+from intentcast_protocol.record import Purpose, Record, Verified, sign, sign_bytes, signed_bytes, verify
 from intentcast_protocol.sealing import SealKey, seal
 from intentcast_protocol.terms import DEFAULT, ROSTER
 from intentcast_protocol.testing import demand_body, offer_body, price_body, seal_pair, seed
@@ -611,6 +611,21 @@ def parts(**changes: dict[str, Any]) -> list[Record]:
     return [part.record for part in (demand, offer, accept, confirm)]
 
 
+def amendment(before: list[Record], **changes: Any) -> list[Record]:
+    """Return offer, accept and confirm of an amendment, long after the demand has ended; `changes` are the offer's."""
+    demand, first, _, confirmed = (verify(record) for record in before)
+    late = NOW + 10 * 86_400
+    body = offer_body(demand.id, late + 3_600, priceSpecification=price_body("17000.00"), amends=confirmed.id) | changes
+    vendor: dict[str, Any] = {"to": D, "session": S}
+    offer = sign("offer", seed("V"), body, created=late, expires=late + 3_600, seq=3, prev=confirmed.id, **vendor)
+    taken = {"demand": demand.id, "offer": offer.id, "reply": seal_pair("p2").public}
+    accept = sign("accept", seed("D"), taken, created=late + 20, expires=late + 2_000, to=V, session=first.session,
+                  seq=2, prev=before[2].id)  # fmt: skip
+    given = {"accept": accept.id, "reply": seal_pair("v2").public}
+    confirm = sign("confirm", seed("V"), given, created=late + 30, expires=late + 9_000, seq=4, prev=offer.id, **vendor)
+    return [offer.record, accept.record, confirm.record]
+
+
 def witness(name: str, **changes: Any) -> Attestation:
     """Return a relay's attestation that the vendor's domain named its key, with changes."""
     fields = {"key": V, "domain": "autohof-noord.example", "seen": NOW, "expires": NOW + 3_600} | changes
@@ -663,6 +678,27 @@ def agreement() -> list[Vector]:
         fit="fails",
         witnesses=[],
     )
+
+    more = amendment(good)
+    add(
+        "amended",
+        "An amendment, agreed on after the demand had ended, replaces the terms.",
+        bundle(*good, amendments=[tuple(more)]),  # type: ignore[list-item]
+        id=more[2].id.hex(),
+        person=D.hex(),
+        vendor=V.hex(),
+        total="17000.00",
+        currency="EUR",
+        accepted=NOW + 10 * 86_400 + 20,
+        confirmed=NOW + 10 * 86_400 + 30,
+        fit="fits",
+        witnesses=[],
+    )
+    add("amendment-alone", "Without what it amends.", [good[0], *more], mismatch)
+    other = amendment(good, amends=good[2].id)
+    add("amendment-of-another", "It names no confirm.", bundle(*good, amendments=[tuple(other)]), mismatch)  # type: ignore[list-item]
+    cut = whole | {"records": [*whole["records"], *(record.wire() for record in more[:2])]}  # type: ignore[misc]
+    add("amendment-unconfirmed", "Its confirm is missing.", encode(cut), malformed)
 
     add("trailing-byte", "One byte after the bundle.", bundle(*good) + b"\xc0", malformed)
     add("truncated", "The last byte is missing.", bundle(*good)[:-1], malformed)

@@ -15,8 +15,9 @@ from intentcast_agent.home import Home, find_home, lock_home
 
 # Verbs that look at what vendors sent: without a running agent the mail is read first.
 _READS_MAIL = frozenset({
-    "agreement_list", "deal_answer", "deal_counter", "demand_view", "demand_withdraw", "offer_compare", "offer_decline",
-    "offer_list", "offer_view",
+    "agreement_list", "deal_answer", "deal_ask", "deal_counter", "deal_dispute", "deal_received", "demand_view",
+    "demand_withdraw", "offer_compare", "offer_decline", "offer_list", "offer_view", "vendor_amend", "vendor_answer",
+    "vendor_deliver", "vendor_question_list",
 })  # fmt: skip
 _OPENED = "intentcast.keystore"
 F = TypeVar("F", bound=Callable[..., Any])

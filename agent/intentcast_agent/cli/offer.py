@@ -8,7 +8,9 @@ from typing import Any
 import click
 
 from intentcast_agent.cli.call import Enough, busy, call, fail, json_option, passphrase_option, show
-from intentcast_agent.cli.table import amount, plain, rows, turn, when
+from intentcast_agent.cli.compare import compare
+from intentcast_agent.cli.haggle import haggle, mandate, stop
+from intentcast_agent.cli.table import amount, domain, plain, rows, turn, when
 
 _ENOUGH = 2  # relays that have seen a domain, for an accept without a say-so
 
@@ -18,35 +20,37 @@ def offer() -> None:
     """See, compare and decline what vendors offer."""
 
 
+offer.add_command(compare)
+
+
 @click.group()
 def deal() -> None:
-    """Counter an offer, answer a question, accept."""
+    """Counter an offer, answer a question, accept; or let the agent haggle."""
+
+
+for command in (mandate, haggle, stop):
+    deal.add_command(command)
 
 
 def offer_rows(listed: dict[str, Any]) -> Iterable[str]:
     """Yield a table of offers, then what was refused and why."""
     yield from rows(
-        ("", "vendor", "domain", "total to you", "fit", "state", "next"),
+        ("", "vendor", "domain", "total to you", "fit", "score", "state", "next"),
         [
-            (one["name"], one["vendor"], _domain(one), amount(one["total"], one["currency"], one.get("per")),
-             one["fit"] or "–", one["state"], turn(one))
+            (one["name"], one["vendor"], domain(one), amount(one["total"], one["currency"], one.get("per")),
+             one["fit"] or "–", "–" if one["score"] is None else f"{one['score']:.2f}", one["state"], turn(one))
             for one in listed["offers"]
         ],
     )  # fmt: skip
     for one in listed["offers"]:
         if one["fit"] in ("fails", "asks"):
             yield f"  {one['name']} {one['fit']}: {plain(one['why'], 150)}"
+        if (one["aside"] or "").startswith("not comparable"):
+            yield f"  {one['name']} {plain(one['aside'], 150)}"
     for one in listed["rejected"]:
         yield f"  refused: an answer claiming to be {plain(one['vendor'], 40)} ({one['code']})"
     if not listed["offers"]:
         yield "No offers yet."
-
-
-def _domain(one: dict[str, Any]) -> str:
-    """Say how many relays have seen a vendor's domain; one without any is a claim, and shown as such."""
-    if one["domain"] is None:
-        return "–"
-    return str(one["witnessed"]).removeprefix("domain ")
 
 
 @offer.command("list")
@@ -55,7 +59,7 @@ def _domain(one: dict[str, Any]) -> str:
 @passphrase_option
 @json_option
 def list_offers(demand: str | None, wait: float, as_json: bool, passphrase_file: Path | None) -> None:
-    """List offers, best first: those that fit every must-have, then by total cost."""
+    """List offers, best first: those that fit every must-have, then by your criteria."""
     result = call("offer_list", demand=demand)
 
     def on_event(listed: dict[str, Any]) -> None:
@@ -93,6 +97,8 @@ def _viewed(one: dict[str, Any]) -> Iterable[str]:
         for found in one["findings"]:
             mark = {"met": "✓", "unmet": "✗", "unknown": "?"}[found["verdict"]]
             yield f"  {mark} {found['strength']:4}  {plain(found['why'], 120)}"
+        for fact in one["said"]:
+            yield f"  said in an answer, not in the offer: {_fact(fact)}"
         for line in one["deviations"]:
             yield f"  the vendor says: {plain(line, 120)}"
         for name, stated in one["conditions"].items():
@@ -111,38 +117,10 @@ def _viewed(one: dict[str, Any]) -> Iterable[str]:
         yield f"  {when(row['at'])}  accepted: {row['reason']}"
 
 
-@offer.command()
-@click.argument("demand")
-@passphrase_option
-@json_option
-def compare(demand: str, as_json: bool, passphrase_file: Path | None) -> None:
-    """Put offers side by side: total cost first, then must-haves, then what each states."""
-    result = call("offer_compare", demand=demand)
-    failed = None if result["total"] else fail("There is nothing to compare yet.", "nothing yet", 7)
-    show(result, as_json, _compared, failed)
-
-
-def _compared(result: dict[str, Any]) -> Iterable[str]:
-    if not result["total"]:
-        return
-    offers = [one for one in result["offers"] if one["total"] is not None][:5]
-    names = [one["name"] for one in offers]
-    lines: list[list[str]] = [
-        ["vendor", *(plain(one["vendor"], 24) for one in offers)],
-        ["domain", *(_domain(one) for one in offers)],
-        ["total to you", *(amount(one["total"], one["currency"], one.get("per")) for one in offers)],
-        ["fit", *(one["fit"] for one in offers)],
-    ]
-    for path, values in result["attributes"].items():
-        if path not in ("category", "sku"):
-            lines.append([path, *(values[name] for name in names)])
-    yield from rows(("", *names), lines, 26)
-    for one in offers:
-        if one["fit"] != "fits":
-            yield f"  {one['name']} is not recommended: {plain(one['why'], 150)}"
-    best = next((one for one in offers if one["fit"] == "fits" and one["state"] in ("offered", "countered")), None)
-    if best:
-        yield f"Next: intentcast deal counter {best['name']} --total …   or   intentcast deal accept {best['name']}"
+def _fact(fact: dict[str, Any]) -> str:
+    unit = fact.get("priceCurrency") or fact.get("unitCode") or ""
+    value = {True: "yes", False: "no"}.get(fact["value"], fact["value"])
+    return f"{plain(fact['path'], 80)} = {plain(str(value), 120)} {unit}".rstrip()
 
 
 @offer.command()
@@ -182,6 +160,8 @@ def counter(
     """Counter an offer with another total or other conditions; the vendor answers with a new offer, or not."""
     listed = list(extras) if extras or no_extras else None
     wanted: dict[str, Any] = {"total": total, "delivery": delivery, "warranty": warranty, "extras": listed}
+    if all(one is None for one in wanted.values()):
+        raise click.UsageError("Say what is to be different: --total, --delivery, --warranty, --extra or --no-extras.")
     before = call("deal_counter", offer=name, text=text, **wanted)
     result = _wait(before, wait, as_json)
     failed = None
@@ -208,13 +188,32 @@ def _answered(one: dict[str, Any], before: str | None) -> Iterable[str]:
 
 @deal.command()
 @click.argument("name", metavar="OFFER")
-@click.argument("text")
+@click.argument("text", default="")
+@click.option("--yes/--no", "all_the_same", default=False, help="Whether they may offer with a must-have unknown.")
+@click.option(
+    "--fact",
+    "facts",
+    multiple=True,
+    metavar="PATH=VALUE",
+    help="Say a value: itemOffered.numberOfRooms=4, or with its unit '…=80 MTK'.",
+)
 @click.option("--wait", type=float, default=30.0, show_default=True, metavar="SECONDS", help="Wait for the offer.")
 @passphrase_option
 @json_option
-def answer(name: str, text: str, wait: float, as_json: bool, passphrase_file: Path | None) -> None:
-    """Answer a vendor's question; they may then offer. They learn these words, and nothing else."""
-    before = call("deal_answer", offer=name, text=text)
+def answer(
+    name: str,
+    text: str,
+    all_the_same: bool,
+    facts: tuple[str, ...],
+    wait: float,
+    as_json: bool,
+    passphrase_file: Path | None,
+) -> None:
+    """Answer a vendor's question; they may then offer. They learn what you say here, and nothing else.
+
+    Without --yes a must-have that stays unknown means no.
+    """
+    before = call("deal_answer", offer=name, text=text, facts=list(facts), all_the_same=all_the_same)
     result = _wait(before, wait, as_json)
     failed = None
     if wait and result["turn"] == "vendor":
@@ -222,6 +221,40 @@ def answer(name: str, text: str, wait: float, as_json: bool, passphrase_file: Pa
             f"No offer yet; the answer is with the vendor. Next: intentcast offer view {name}", "nothing yet", 7
         )
     show(result, as_json, lambda one: _answered(one, before["total"]), failed)
+
+
+@deal.command()
+@click.argument("name", metavar="OFFER")
+@click.argument("text")
+@click.option("--about", metavar="PATH", help="The property you ask about, e.g. itemOffered.numberOfPreviousOwners.")
+@passphrase_option
+@json_option
+def ask(name: str, text: str, about: str | None, as_json: bool, passphrase_file: Path | None) -> None:
+    """Ask a vendor something. Of an offer that has lapsed, it may bring a new one."""
+    result = call("deal_ask", offer=name, text=text, path=about)
+    show(result, as_json, lambda one: [f"Asked. The answer will be in: intentcast offer view {one['name']}"])
+
+
+@deal.command()
+@click.argument("name", metavar="OFFER")
+@click.option("--text", default="", help="Words for the vendor.")
+@passphrase_option
+@json_option
+def received(name: str, text: str, as_json: bool, passphrase_file: Path | None) -> None:
+    """Tell the vendor that what you agreed on has come, and all is well."""
+    result = call("deal_received", offer=name, text=text)
+    show(result, as_json, lambda one: [f"{one['name']} is {one['state']}, by you."])
+
+
+@deal.command()
+@click.argument("name", metavar="OFFER")
+@click.argument("text")
+@passphrase_option
+@json_option
+def dispute(name: str, text: str, as_json: bool, passphrase_file: Path | None) -> None:
+    """Tell the vendor that something is wrong with an agreement. The agreement still proves what was agreed."""
+    result = call("deal_dispute", offer=name, text=text)
+    show(result, as_json, lambda one: [f"{one['name']} is {one['state']}, by you. Next: talk to the vendor."])
 
 
 @deal.command()
@@ -238,12 +271,12 @@ def accept(name: str, anyway: bool, yes: bool, wait: float, as_json: bool, passp
     that is accepted already, it waits for the confirm.
     """
     result = call("offer_view", offer=name)
-    if result["state"] not in ("accepted", "agreed"):
+    if result["state"] not in ("accepted", "reaccepted", "agreed"):
         sure = yes or _vouched(result, as_json)
         result = call("deal_accept", offer=name, anyway=anyway, say_so=sure)
     result = _wait(result, wait, as_json)
     failed = None
-    if result["state"] == "accepted":
+    if result["state"] in ("accepted", "reaccepted"):
         failed = fail(
             f"Not confirmed yet; next: {turn(result)}. Ask again: intentcast deal accept {name}", "nothing yet", 7
         )
@@ -254,7 +287,7 @@ def accept(name: str, anyway: bool, yes: bool, wait: float, as_json: bool, passp
 
 def _vouched(one: dict[str, Any], as_json: bool) -> bool:
     """Return the person's say-so for a vendor whose domain too few relays have seen; ends the verb where it is no."""
-    if one["state"] not in ("offered", "countered") or one["witnesses"] >= _ENOUGH:
+    if one["state"] not in ("offered", "countered", "amending") or one["witnesses"] >= _ENOUGH:
         return False
     claim = f"{plain(one['domain']['name'])}: " if one["domain"] else ""
     about = f"{plain(one['vendor'])} ({claim}{one['witnessed']})"

@@ -8,6 +8,7 @@ import click
 
 from intentcast_agent.api import NoAgent, ask
 from intentcast_agent.cli.call import call, fail, home, json_option, passphrase_option, show, unlock
+from intentcast_agent.cli.dealing import amend, answer, deliver, question
 from intentcast_agent.cli.domain import domain
 from intentcast_agent.cli.invitation import invitation
 from intentcast_agent.cli.serve import run_server
@@ -33,8 +34,8 @@ def vendor() -> None:
     """
 
 
-vendor.add_command(domain)
-vendor.add_command(invitation)
+for _command in (domain, invitation, question, answer, amend, deliver):
+    vendor.add_command(_command)
 
 
 @vendor.command()
@@ -142,10 +143,7 @@ def set_policy(file: Path, as_json: bool) -> None:
     """Check a policy and use it from now on, also in a bot that is at work."""
     from intentcast_agent.vendor.policy import read_policy  # noqa: PLC0415
 
-    try:
-        text = file.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise click.UsageError(f"{file} is not UTF-8 text.") from error
+    text = _text(file)
     checked = read_policy(text)
     place = home()
     try:
@@ -161,11 +159,84 @@ def set_policy(file: Path, as_json: bool) -> None:
 @json_option
 def show_policy(as_json: bool) -> None:
     """Print the policy in use."""
+    show({"policy": _policy_in_use()}, as_json, _policy_lines)
+
+
+def _policy_in_use() -> str:
     path = policy_path(home())
     if not path.exists():
         raise fail("There is no policy yet. See: intentcast vendor policy template", "not found", 3)
-    text = path.read_text(encoding="utf-8")
-    show({"policy": text}, as_json, _policy_lines)
+    return path.read_text(encoding="utf-8")
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise click.UsageError(f"{file} is not UTF-8 text.") from error
+
+
+@policy.command("test")
+@click.argument("file", type=_FILE, required=False)
+@click.option("--sku", help="Only this item. Default: the stock, its first 50 items.")
+@click.option("--opens", default="80%", show_default=True, help="What the made-up person first offers, of your first.")
+@click.option("--pays", default="95%", show_default=True, help="What they would pay at most, of your first offer.")
+@passphrase_option
+@json_option
+def test_policy(
+    file: Path | None, sku: str | None, opens: str, pays: str, as_json: bool, passphrase_file: Path | None
+) -> None:
+    """Rehearse a policy, the one in use by default: what your bot would say to a made-up person. Changes nothing."""
+    from intentcast_agent.vendor.entry import read_percent  # noqa: PLC0415
+    from intentcast_agent.vendor.policy import read_policy  # noqa: PLC0415
+
+    text = _text(file) if file else _policy_in_use()
+    read_policy(text)  # here first, so that what is wrong with it is said at once
+    for option, share in (("--opens", opens), ("--pays", pays)):
+        read_percent(option, share)
+    result = call("vendor_policy_test", text=text, opens=opens, pays=pays, sku=sku)
+    show(result, as_json, _rehearsal_lines)
+
+
+def _rehearsal_lines(result: dict[str, Any]) -> Iterable[str]:
+    person, items = result["person"], result["items"]
+    yield (
+        f"A simulation: a made-up person offers {person['opens']} of the first total, then evenly more up to "
+        f"{person['pays']}. Real ones differ."
+    )
+    if result["budget_left"] is not None:
+        yield f"Left of the concession budget: {result['budget_left']} {result['currency']}."
+    offered = [one for one in items if "first" in one]
+    yield from rows(
+        ("item", "list", "first offer", "floor, net", "lowest, net", "deal", "net", "margin"),
+        [
+            (one["sku"], one["list"], one["first"]["total"], one["floor"], one["lowest"], one["deal"] or "none",
+             one["net"] or "–", one["margin"] or "–")
+            for one in offered
+        ],
+        30,
+    )  # fmt: skip
+    if len(items) == 1 and offered:
+        yield from rows(
+            ("their counter", "your bot", "total", "net", "conditions"),
+            [
+                (one["counter"], one["answer"], one["total"], one["net"], _conditions(one))
+                for one in offered[0]["rounds"]
+            ],
+        )
+    for one in items:
+        if "reason" in one:
+            yield f"  {plain(one['sku'])} is not offered: {one['reason']}"
+    if result["total"] > len(items):
+        yield f"… and {result['total'] - len(items)} more items. One alone, with its rounds: --sku SKU"
+    yield "Net is without fees and less what the conditions cost you; margin is what lies above the floor."
+
+
+def _conditions(one: dict[str, Any]) -> str:
+    found = one["conditions"]
+    parts = [f"in {found['deliveryLeadTime']['value']} days"] if "deliveryLeadTime" in found else []
+    parts += [f"{found['warranty']['durationOfWarranty']['value']} months"] if "warranty" in found else []
+    return ", ".join([*parts, *found.get("addOn", ())]) or "–"
 
 
 @vendor.command()

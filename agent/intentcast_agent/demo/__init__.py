@@ -1,1 +1,1 @@
-"""The whole thing on one machine: two relays, five dealers' bots, a phone company, a person, one deal."""
+"""The whole thing on one machine: two relays, seven dealers' bots, a phone company, a person, one deal."""

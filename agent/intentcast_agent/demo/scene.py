@@ -27,7 +27,9 @@ from intentcast_agent.store import open_store
 from intentcast_agent.vendor import stockroom
 from intentcast_agent.vendor.inventory.feed import read_feed
 
-DEALERS = ("autohof-noord", "polderwagen", "greywater-motors", "lindenring", "kastanjehof")
+DEALERS = (
+    "autohof-noord", "polderwagen", "greywater-motors", "vossenweg", "zilverberk", "lindenring", "kastanjehof",
+)  # fmt: skip
 FORGER = "kastanjehof"  # plays the one whose signatures are broken
 PHONES = "phone-plans"
 UNPROVEN = "lindenring"  # its web server names no key, so that no relay vouches for it
@@ -155,7 +157,7 @@ async def stop(process: asyncio.subprocess.Process) -> None:
 
 @asynccontextmanager
 async def set_scene(folder: Path) -> AsyncIterator[Scene]:
-    """Start two relays, five dealers and a phone company, and stop them all at the end."""
+    """Start two relays, seven dealers and a phone company, and stop them all at the end."""
     scene = Scene(folder)
     running: list[asyncio.subprocess.Process] = []
     async with _serve_documents(scene):

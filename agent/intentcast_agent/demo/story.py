@@ -1,4 +1,4 @@
-"""The demo beat by beat: cast, offers, comparison, a round of haggling, a deal, its proof, a forgery."""
+"""The demo beat by beat: cast, offers, comparison, haggling under a mandate, a deal, its proof, a forgery."""
 
 import asyncio
 import json
@@ -7,20 +7,19 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from intentcast_protocol.errors import IntentcastError
-from intentcast_protocol.quantity import money
 
 from intentcast_agent.agent import run_agent
 from intentcast_agent.api import serve_socket
+from intentcast_agent.cli.compare import wins
+from intentcast_agent.cli.haggle import news
 from intentcast_agent.demo.scene import DEALERS, Scene, set_scene
 from intentcast_agent.evidence import agreement_view
 from intentcast_agent.home import lock_home
 from intentcast_agent.service import Service
-from intentcast_agent.witness import ENOUGH
 
 Json = dict[str, Any]
 Tell = Callable[[str], None]
@@ -79,7 +78,17 @@ unit = "E34"
 """
 CONTACT = {"name": "Robin Example", "email": "robin@mail.example", "postalCode": "3511 AA", "addressCountry": "NL"}
 _OFFERS_WITHIN = 25  # s for the slow one, too
-_STEP = Decimal("0.96")  # of the best offer, as a counter
+_BARGAINING = 5  # dealers whose offers fit and who can be bargained with
+_HAGGLED_WITHIN = 60  # s
+MANDATE = """\
+most = "17600 EUR"
+rounds = 4
+within = "1m"
+witnesses = 2
+[acts]
+counter = "auto"
+accept = "auto"
+"""
 
 
 async def play(tell: Tell, stay: Callable[[Scene, str], Awaitable[None]] | None) -> Json:
@@ -89,7 +98,7 @@ async def play(tell: Tell, stay: Callable[[Scene, str], Awaitable[None]] | None)
     kept = folder / "a1.agreement"
     try:
         tell(f"Everything below runs on this machine, in {folder}; the keys are made for this demo and thrown away.")
-        tell("Starting two relays, five car dealers and a phone company, each a process of its own…")
+        tell("Starting two relays, seven car dealers and a phone company, each a process of its own…")
         async with set_scene(folder) as scene, _person(scene) as service:
             result = await _deal(service, kept, tell)
             result["second"] = await _plan(service, tell)
@@ -121,7 +130,7 @@ def _went_well(result: Json) -> bool:
         result["agreement"]["verified"]
         and bool(result["agreement"]["witnesses"])
         and not result["tampered"]["verified"]
-        and result["rounds"] >= 1
+        and sum(one["rounds"] > 0 for one in result["haggled"]) >= _BARGAINING
         and "fits" in fits
         and "fails" in fits
         and bool(result["rejected"])
@@ -144,30 +153,50 @@ async def _deal(service: Service, kept: Path, tell: Tell) -> Json:
         for offer in listed["offers"]
     ]
     rejected = [{"vendor": one["vendor"], "code": one["code"]} for one in listed["rejected"]]
-    tell("\nSide by side, best first: what must hold, then what it costs in all.")
+    tell("\nSide by side, best first for this person: must-haves, then what counts for them and how much.")
     for offer in offers:
         mark = {"fits": "✓", "asks": "?", "fails": "✗"}[offer["fit"]]
-        tell(f"  {mark} {offer['vendor']:24} {offer['total']:>10} {offer['currency']}  {offer['fit']}: {offer['why']}")
-        tell(f"    {offer['witnessed']}")
-    best = next(offer for offer in listed["offers"] if offer["fit"] == "fits")
-    asked = money(Decimal(best["total"]) * _STEP, best["currency"])
-    tell(f"\nCounter to {best['vendor']}: {asked} {best['currency']} instead of {best['total']}.")
-    await service.deal_counter(best["name"], asked)
-    answered = await service.deal_wait(best["name"], 20)
-    tell(f"  {answered['vendor']} now offers {answered['total']} {answered['currency']}.")
-    tell(f"Accept ({best['witnessed']}), and wait for the vendor's confirm:")
-    await service.deal_accept(best["name"], say_so=best["witnesses"] < ENOUGH)
-    done = await service.deal_wait(best["name"], 20)
+        why = "" if offer["fit"] == "fits" else f": {offer['why']}"
+        tell(f"  {mark} {offer['vendor']:24} {offer['total']:>10} {offer['currency']}  {offer['fit']}{why}; "
+             f"{offer['witnessed']}")  # fmt: skip
+    compared = await service.offer_compare(demand)
+    tell(f"  {compared['why']}")
+    for offer in compared["offers"]:
+        for line in wins(offer) if offer.get("comparison") else ():
+            tell(f"  {line}")
+    view = await _haggle(service, demand, tell)
+    won = next(one for one in view["threads"] if one["state"] == "agreed")
+    done = await service.offer_view(won["offer"])
     told = ", ".join(row["attribute"] for row in done["disclosed"] if row["decision"] == "released")
-    tell(f"  {done['state']}. Only now is {done['vendor']} told: {told}.")
+    tell(f"  {done['vendor']} confirmed. Only now is it told: {told}.")
     return {
-        "demand": answered["demand"],
+        "demand": done["demand"],
         "vendors": len(DEALERS),
         "offers": offers,
         "rejected": rejected,
         "rounds": done["rounds"],
+        "why": compared["why"],
+        "haggled": [
+            {"vendor": one["vendor"], "rounds": one["rounds"], "said": [said["total"] for said in one["said"]]}
+            for one in view["threads"]
+        ],
         **await _prove(service, kept, tell),
     }
+
+
+async def _haggle(service: Service, demand: str, tell: Tell) -> Json:
+    """Let the agent haggle with all of them at once, and tell each move and what allowed the signature."""
+    tell("\nNow the agent haggles with all of them at once, under a mandate that stays here:")
+    tell(f"  {', '.join(line for line in MANDATE.splitlines() if line and not line.startswith('['))}")
+    await service.haggle_begin(demand, MANDATE)
+    view, heard = {}, set[tuple[Any, ...]]()
+    async for view in service.haggle_watch(demand, _HAGGLED_WITHIN):
+        for line in news(view, heard):
+            tell(line)
+    for act in view["acts"]:
+        if act["kind"] == "accept":
+            tell(f"Accepted {act['offer']}, allowed by {act['clause']}: {act['why']}.")
+    return view
 
 
 async def _gather(service: Service, demand: str, tell: Tell) -> Json:

@@ -2,25 +2,28 @@
 
 import json
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from intentcast_protocol.attestation import Attestation
-from intentcast_protocol.conditions import Conditions, write_conditions
+from intentcast_protocol.conditions import Conditions
 from intentcast_protocol.demand import Demand, read_demand, read_draft
 from intentcast_protocol.disclosure import STAGES, disclosure
 from intentcast_protocol.encoding import decode, encode
 from intentcast_protocol.errors import InvalidMessage, Refused, StateError
+from intentcast_protocol.fact import Fact
 from intentcast_protocol.identity import Key
 from intentcast_protocol.invitation import invite as sign_invitation
 from intentcast_protocol.limits import ACCEPT_GRACE
-from intentcast_protocol.negotiation import State, begin, permits
+from intentcast_protocol.negotiation import State, begin, permits, tick
 from intentcast_protocol.offer import Offer, read_offer
 from intentcast_protocol.record import Record, Verified, decode_record, parse, payload_of, sign, sign_payload, verify
 from intentcast_protocol.sealing import seal_key
-from intentcast_protocol.vocabulary import Component, Price, read_text, write_price
+from intentcast_protocol.vocabulary import Price, read_text
 
-from intentcast_agent import invitation
+from intentcast_agent import invitation, talk
+from intentcast_agent.counter import counter_terms
 from intentcast_agent.dialogue import (
     Dialogue,
     Heard,
@@ -33,6 +36,7 @@ from intentcast_agent.dialogue import (
     read_dialogue,
     say,
 )
+from intentcast_agent.person.ask import ask_unknown
 from intentcast_agent.person.draft import Draft
 from intentcast_agent.rung import LOOKED_AT
 from intentcast_agent.store import Row, Transaction
@@ -43,6 +47,7 @@ COUNTER_LIFE = 86_400  # s a counter may wait
 _CLOSE_WITHIN = (20, 240)  # s after which the losers of an agreement are told no more than that it is over
 _SESSIONS = 500  # vendors heard for one demand; more than anyone compares
 _UNSIGNED = bytes(64)
+_MALFORMED = "invalid.session.malformed"
 _TERMS = ("refused.terms.refused", "invalid.terms.unknown", "invalid.terms.malformed")
 
 
@@ -166,16 +171,22 @@ async def react(tx: Transaction, dialogue: Dialogue, heard: Heard, now: int) -> 
     """Do what follows from a vendor's message: drop those who refuse the terms, keep the agreement of a confirm."""
     if heard.problem and heard.problem.code in _TERMS:
         await _decline_quietly(tx, dialogue, now)
-    elif heard.message.type == "confirm" and not heard.problem and dialogue.session.state is State.AGREED:
+    elif heard.problem:
+        return
+    elif heard.message.id == dialogue.session.confirm and dialogue.session.state is not State.CONFLICT:
         await _agree(tx, dialogue, heard.message, now)
+    elif heard.message.id == dialogue.session.offer and dialogue.session.state is State.OFFERED:
+        await ask_unknown(tx, dialogue, heard.message, now)
 
 
 async def _agree(tx: Transaction, dialogue: Dialogue, confirm: Verified, now: int) -> None:
     session = dialogue.session
     row = await tx.one("SELECT * FROM demand WHERE id = ?", session.demand)
     assert row is not None
-    await keep_agreement(tx, dialogue, row["record"], confirm, now)
+    await keep_agreement(tx, dialogue, row["record"], now)
     await say(tx, dialogue, "ack", {"re": confirm.id}, now=now)
+    if session.amendments:
+        return
     await disclose(tx, dialogue, now)
     await _close(tx, row, "agreed", now)
     others = await tx.all("SELECT key FROM session WHERE demand = ? AND key != ?", session.demand, session.key)
@@ -197,7 +208,7 @@ async def recover(tx: Transaction, dialogue: Dialogue, now: int) -> None:
         return
     row = await tx.one("SELECT * FROM demand WHERE id = ?", session.demand)
     assert row is not None
-    await keep_agreement(tx, dialogue, row["record"], confirm, now)
+    await keep_agreement(tx, dialogue, row["record"], now)
     await _close(tx, row, "agreed", now)
 
 
@@ -248,38 +259,20 @@ async def counter(
     Raises StateError where the rules do not allow it, or where the vendor already asks no more for these conditions.
     """
     offer = await standing_offer(tx, dialogue)
-    terms = counter_terms(offer, price, conditions)
     cheaper = price is not None and price.total < offer.price.total
     if not cheaper and conditions in (None, offer.conditions):
         raise StateError(
             "refused.session.not-now", "the vendor already asks no more than that; accept the offer instead"
         )
-    body: dict[str, Any] = {"demand": dialogue.session.demand, "offer": offer.id, **terms}
+    return await say_counter(tx, dialogue, counter_terms(offer, price, conditions), text, now)
+
+
+async def say_counter(tx: Transaction, dialogue: Dialogue, terms: dict[str, Any], text: str, now: int) -> Verified:
+    """Sign a counter of these full terms to the newest offer; raises StateError where the rules do not allow it."""
+    body = {"demand": dialogue.session.demand, "offer": dialogue.session.offer, **terms}
     if text:
         body["text"] = text
     return await say(tx, dialogue, "counter", body, now=now, expires=now + COUNTER_LIFE)
-
-
-def counter_terms(offer: Offer, price: Price | None, conditions: Conditions | None) -> dict[str, Any]:
-    """Return the terms of a counter to an offer, in full: its item, and a price and conditions of ours or its own."""
-    return {
-        "itemOffered": offer.item,
-        "priceSpecification": write_price(price or offer.price),
-        **write_conditions(conditions or offer.conditions),
-    }
-
-
-def with_total(price: Price, total: Any) -> Price:
-    """Return a price with another total: the price and any discount become one line, the rest stays as offered.
-
-    Raises StateError when the total does not even cover fees, delivery and tax.
-    """
-    kept = tuple(part for part in price.components if part.kind not in ("price", "discount"))
-    rest = total - sum(part.amount for part in kept)
-    if rest < 0:
-        raise StateError("refused.session.not-now", "that is less than the fees, delivery and tax alone")
-    first = next((part.name for part in price.components if part.kind == "price"), "Price")
-    return Price(total, price.currency, price.unit, (Component("price", first, rest), *kept))
 
 
 async def standing_offer(tx: Transaction, dialogue: Dialogue) -> Offer:
@@ -301,14 +294,23 @@ async def accept(
     """
     session = dialogue.session
     demand = await tx.one("SELECT * FROM demand WHERE id = ?", session.demand)
-    if demand is None or demand["state"] != "open":
+    session = dialogue.session = tick(session, now)
+    amends = session.state is State.AMENDING
+    if demand is None or (demand["state"] != "open" and not amends):
         raise StateError("refused.session.not-now", f"the demand is {demand['state'] if demand else 'unknown'}")
-    sql = "SELECT key FROM session WHERE demand = ? AND state = 'accepted' AND key != ?"
+    sql = "SELECT key FROM session WHERE demand = ? AND state IN ('accepted', 'conflict', 'disputed') AND key != ?"
     for row in await tx.all(sql, session.demand, session.key):
         earlier = await open_dialogue(tx, row["key"])
         assert earlier is not None
+        if earlier.session.state is not State.ACCEPTED:
+            if earlier.session.binds and not anyway:
+                detail = f"you may be bound to {earlier.session.vendor_name}; say --anyway to accept all the same"
+                raise StateError("refused.session.not-now", detail)
+            continue
         await _end_accept(tx, earlier, all_relays_read=all_relays_read, anyway=anyway, now=now)
     offer = await standing_offer(tx, dialogue)
+    if session.state is State.LAPSED:
+        raise StateError("refused.offer.late", "to ask for it once more: intentcast deal ask")
     seen = await find_witnesses(tx, dialogue, now)
     known = describe(offer.seller.domain, len(seen))
     if len(seen) < ENOUGH and not say_so:
@@ -358,14 +360,23 @@ async def _end_accept(tx: Transaction, earlier: Dialogue, *, all_relays_read: bo
     await say(tx, earlier, "withdraw", {"re": earlier.session.accept}, now=now)
 
 
-async def answer(tx: Transaction, dialogue: Dialogue, text: str, now: int) -> None:
-    """Answer the vendor's last question; the vendor may then offer. Raises StateError if nothing was asked."""
-    sql = "SELECT id FROM message WHERE session = ? AND author = 'vendor' AND type = 'question' ORDER BY seq DESC"
-    question = await tx.one(sql, dialogue.session.key)
-    if question is None:
-        raise StateError("refused.session.not-now", "this vendor asked nothing")
-    read_text(text, "the answer", "invalid.session.malformed")
-    await say(tx, dialogue, "answer", {"re": question["id"], "text": text}, now=now)
+async def answer(
+    tx: Transaction, dialogue: Dialogue, text: str, now: int, facts: Sequence[Fact] = (), all_the_same: bool = False
+) -> None:
+    """Answer the vendor's question; with `all_the_same`, what it cannot state of the must-haves may stay unknown.
+
+    Raises StateError if nothing was asked.
+    """
+    row = await tx.one("SELECT demand_record FROM session WHERE key = ?", dialogue.session.key)
+    assert row is not None
+    wishes = read_demand(verify(decode_record(row["demand_record"]))).constraints
+    waived = {wish.path for wish in wishes if wish.strength == "must" and wish.on_unknown == "ask"}
+    await talk.answer(tx, dialogue, now, text, facts, waived if all_the_same else ())
+
+
+async def say_of_deal(tx: Transaction, dialogue: Dialogue, kind: str, text: str, now: int) -> None:
+    """Say of an agreement that what was agreed has come (`fulfil`), or that something is wrong (`dispute`)."""
+    await say(tx, dialogue, kind, {"text": read_text(text, "text", _MALFORMED)} if text else {}, now=now)
 
 
 async def decline(tx: Transaction, dialogue: Dialogue, text: str, now: int) -> None:

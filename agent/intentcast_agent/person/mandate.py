@@ -3,6 +3,7 @@
 Pure. Nothing of it is ever sent. PROTOCOL §7.4
 """
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,9 +21,9 @@ from intentcast_agent.person.draft import DraftError, read_amount, read_life
 
 MANDATE_TEMPLATE: Final = """\
 # What your agent may do without asking you, for one demand. Nothing in this file ever leaves this machine.
-most = "17900 EUR"            # the most you would pay in all; it is never gone over and never told
-ask_above = "17500 EUR"       # above this you are asked before anything is signed; leave it out to be asked never
-target = "15500 EUR"          # what you hope to pay: where the haggling starts; leave it out for 15 % under an offer
+most = "17900.00 EUR"         # the most you would pay in all; it is never gone over and never told
+# ask_above = "17500.00 EUR"  # above this you are asked before anything is signed
+# target = "15500.00 EUR"     # what you hope to pay: where the haggling starts; left out, 15 % under an offer
 rounds = 5                    # how many counters to one vendor
 within = "2h"                 # when the haggling is over and the best offer is taken
 expires = "1d"                # when this mandate ends
@@ -32,7 +33,7 @@ witnesses = 2                 # how many of your relays must have seen a vendor'
 [acts]                        # auto: without asking; person: only you; never
 ask = "auto"                  # what an offer does not state
 counter = "auto"
-accept = "person"
+accept = "person"             # auto lets the agent sign for you, within all of the above
 decline = "never"
 
 # [[bound]]                   # what every counter and every accept must keep to; as many as you like
@@ -106,6 +107,16 @@ def read_instructions(text: str, demand: Demand, now: int, salt: bytes) -> Instr
     if target is not None and target >= most:
         raise DraftError("target is less than most: it is where the haggling starts.")
     return Instructions(mandate, most, target, currency, unit)
+
+
+def write_template(demand: Demand, reserve: tuple[Decimal, str] | None) -> str:
+    """Return a mandate file for a demand, to look over: at most the private reserve, or else the public budget."""
+    budget = demand.budget
+    limit = reserve or ((budget.amount, budget.currency) if budget else None)
+    most = f'most = "{money(*limit)} {limit[1]}"' if limit else 'most = ""'
+    text = re.sub(r'(?m)^most = "[^"]*"( *)', lambda found: f"{most:<{len(found[0]) - 1}} ", MANDATE_TEMPLATE)
+    per = f'per = "{budget.unit}"\n' if budget and budget.unit else ""
+    return text.replace("rounds = 5  ", f"{per}rounds = {demand.max_rounds:<3}", 1)
 
 
 def write_instructions(given: Instructions) -> bytes:

@@ -4,25 +4,28 @@ Every answer is one transaction: the match, the price, the signature and the que
 a confirm stands or falls with the reservation of its item.
 """
 
+import asyncio
 import logging
+import random
 import sqlite3
-from collections.abc import Set
-from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Set
+from typing import TYPE_CHECKING, Any, Final
 
+from intentcast_protocol.conditions import write_choices, write_conditions
 from intentcast_protocol.demand import Demand, read_demand
 from intentcast_protocol.disclosure import read_disclosure
 from intentcast_protocol.errors import IntentcastError, InvalidMessage
+from intentcast_protocol.fact import told
 from intentcast_protocol.frames import Cursor
 from intentcast_protocol.identity import Key, public_key
 from intentcast_protocol.limits import MAX_KEYS, MAX_LIFE
 from intentcast_protocol.negotiation import State, begin, permits
-from intentcast_protocol.offer import read_counter, read_offer
 from intentcast_protocol.record import Record, Verified, check_time, decode_record, sign, verify
 from intentcast_protocol.sealing import SealKey, seal_key
 from intentcast_protocol.subscription import Filter
 from intentcast_protocol.vocabulary import write_price
 
+from intentcast_agent import talk
 from intentcast_agent.dialogue import (
     Dialogue,
     Heard,
@@ -39,11 +42,13 @@ from intentcast_agent.pool import Lane
 from intentcast_agent.settings import policy_path
 from intentcast_agent.store import Row, Transaction
 from intentcast_agent.upkeep import LASTING
-from intentcast_agent.vendor import stockroom
+from intentcast_agent.vendor import concession, stockroom
+from intentcast_agent.vendor.answers import facts_of, not_waived
 from intentcast_agent.vendor.match import Stock
 from intentcast_agent.vendor.policy import Policy, read_policy
-from intentcast_agent.vendor.quote import Ask, Pass, Quote, answer_counter, best_quote, first_quote
+from intentcast_agent.vendor.quote import Ask, Pass, Quote, best_quote, first_quote
 from intentcast_agent.vendor.standing import Standing, attestations, lets_in, may_come
+from intentcast_agent.vendor.thread import answer_in
 
 if TYPE_CHECKING:
     from intentcast_agent.agent import Agent
@@ -52,13 +57,17 @@ log = logging.getLogger("intentcast.vendor")
 PROFILE_LIFE = 30 * 86_400
 _MAIL_LIFE = 2 * MAX_LIFE  # s without a word after which a session's mailbox is gone from its relays
 _MAX_SESSIONS = MAX_KEYS - 1  # proven on one connection, beside V
+_SPREAD: Final = 0.3  # s within which a bot that was idle takes up what it hears
+_IDLE: Final = 0.5  # s without a demand; more than the spread, so that waiting never adds up
 _OVER = "('declined', 'withdrawn', 'expired')"
 
 
 class Responder:
-    """A vendor at work; make one with `open_responder`."""
+    """A vendor at work; make one with `open_responder`. `delay` says how many seconds to wait when idle no more."""
 
-    def __init__(self, agent: "Agent", seed: bytes, policy: Policy, stock: Stock) -> None:
+    def __init__(
+        self, agent: "Agent", seed: bytes, policy: Policy, stock: Stock, delay: Callable[[], float] = lambda: 0.0
+    ) -> None:
         self.agent = agent
         self.seed = seed
         self.key = public_key(seed)
@@ -66,6 +75,8 @@ class Responder:
         self.stock = stock
         self.relays = agent.settings.relays
         self.standing = Standing(agent, seed, policy.domain)
+        self._delay = delay
+        self._heard_at = self._begin_at = float("-inf")
         self.side = Side(self._begin, self.react, self.recover, seed, _seal_pair(agent).secret)
 
     async def open(self) -> None:
@@ -81,7 +92,7 @@ class Responder:
                 await tx.run("DELETE FROM place")
                 await tx.put_private("listening", mark)
         lane = Lane(
-            b"", self._keys, self._on_mail, wanted, self._on_public, self._place, self._keep_place,
+            b"", self._keys, self._on_mail, wanted, self._on_push, self._place, self._keep_place,
             self.standing.attend, self.policy.max_work,
         )  # fmt: skip
         self.agent.relay_keys.learn(self.relays)
@@ -116,6 +127,20 @@ class Responder:
 
     async def _on_mail(self, _relay: str, record: Record) -> None:
         await self.agent.take_in(record, self.side, b"")
+
+    async def _on_push(self, relay: str, records: tuple[tuple[int, Record], ...]) -> None:
+        """Hear public records, at a moment of this bot's own if it was idle.
+
+        All bots are told of a demand at once: so relays meet them one after the other, the first offer need not wait
+        for the work of all, and how soon it comes tells less of the stock and the policy behind it.
+        """
+        now = asyncio.get_running_loop().time()
+        if now - self._heard_at > _IDLE:
+            self._begin_at = now + self._delay()
+        self._heard_at = now
+        if now < self._begin_at:
+            await asyncio.sleep(self._begin_at - now)
+        await self._on_public(relay, records)
 
     async def _on_public(self, _relay: str, records: tuple[tuple[int, Record], ...]) -> None:
         """Hear public records; each demand is answered once, whichever relay brings it first."""
@@ -181,7 +206,8 @@ class Responder:
             await self._note(tx, verified, "passed", "too many open sessions", now)
             return
         spoken_for = await stockroom.reserved(tx)
-        found = best_quote(self.policy, self.stock, demand, now, spoken_for)
+        left = await concession.left(tx, self.policy, now)
+        found = best_quote(self.policy, self.stock, demand, now, spoken_for, left)
         if isinstance(found, Pass):
             await self._note(tx, verified, "passed", found.reason, now)
             return
@@ -223,11 +249,18 @@ class Responder:
             "termsAccepted": quote.terms.wire(),
             "offeredBy": _seller(self.policy),
             "commitment": "firm",
+            **write_conditions(quote.conditions),
         }
+        choices = write_choices(self.policy.menu.choices)
+        if choices:
+            body["negotiable"] = choices
         seen = await attestations(tx, dialogue.relays, key=self.key, domain=self.policy.domain, now=now)
         if seen:
             body["attestations"] = seen
         await say(tx, dialogue, "offer", body, now=now, expires=quote.expires)
+        if quote.concession or dialogue.session.rounds:
+            currency = quote.price.currency
+            await concession.note_offer(tx, dialogue.session.key, quote.concession, currency, quote.expires)
 
     async def _note(
         self,
@@ -259,8 +292,13 @@ class Responder:
                 await self._answer_counter(tx, dialogue, heard.message, now)
             case "answer":
                 await self._answer_again(tx, dialogue, now)
+            case "question":
+                await self._answer_question(tx, dialogue, heard.message, now)
             case "accept" if dialogue.session.state is State.ACCEPTED:
                 await self._confirm(tx, dialogue, now)
+            case "accept" if dialogue.session.state is State.REACCEPTED:
+                await say(tx, dialogue, "confirm", {"accept": dialogue.session.accept}, now=now)
+                await self._keep_agreement(tx, dialogue, now)
             case "disclose":
                 await self._keep_contact(tx, dialogue, heard.message)
 
@@ -282,48 +320,52 @@ class Responder:
             item = await self._item(tx, session.key)
             if item:
                 await stockroom.reserve(tx, session.key, item["sku"], now)
+                await concession.note_deal(tx, session.key, now)
             await self._keep_agreement(tx, dialogue, now)
 
     async def _keep_agreement(self, tx: Transaction, dialogue: Dialogue, now: int) -> None:
-        confirm = await find_message(tx, dialogue.session.confirm or b"")
         row = await tx.one("SELECT demand_record FROM session WHERE key = ?", dialogue.session.key)
-        if confirm and row:
-            await keep_agreement(tx, dialogue, row["demand_record"], confirm, now)
+        if row:
+            await keep_agreement(tx, dialogue, row["demand_record"], now)
 
     async def _answer_counter(self, tx: Transaction, dialogue: Dialogue, message: Verified, now: int) -> None:
         session = dialogue.session
-        last = await find_message(tx, session.offer or b"")
         item = await self._item(tx, session.key)
-        if last is None or item is None:
+        if item is None:
             return
-        offered, counter = read_offer(last), read_counter(message)
-        answer = answer_counter(
-            self.policy,
-            Decimal(item["price"]),
-            offered.price,
-            counter.price,
-            rounds=session.rounds,
-            now=now,
-            demand_expires=session.demand_expires,
-        )
+        answer = await answer_in(tx, self.policy, session, message, item, now)
         if isinstance(answer, Pass):
             await say(tx, dialogue, "decline", {"code": "refused.session.not-now"}, now=now)
             return
-        again = Quote(answer.price, offered.deviations, answer.expires, offered.terms)
-        await self._offer(tx, dialogue, offered.item, again, now)
+        last, again = answer
+        await self._offer(tx, dialogue, last.item, again, now)
+
+    async def _answer_question(self, tx: Transaction, dialogue: Dialogue, question: Verified, now: int) -> None:
+        """Answer what the item itself states; of an offer that has lapsed, make a new one."""
+        item = await self._item(tx, dialogue.session.key)
+        facts = facts_of(item, question) if item else ()
+        if facts and permits(dialogue.session, "vendor", "answer", now):
+            await talk.answer(tx, dialogue, now, facts=facts)
+        if dialogue.session.state is State.LAPSED:
+            await self._answer_again(tx, dialogue, now)
 
     async def _answer_again(self, tx: Transaction, dialogue: Dialogue, now: int) -> None:
-        """After a person's answer, offer the item the question was about."""
+        """After a person's answer, offer the item the question was about, unless what stays unknown is not waived."""
         row = await tx.one("SELECT * FROM session WHERE key = ?", dialogue.session.key)
         item = await self._item(tx, dialogue.session.key)
-        if row is None or item is None or dialogue.session.state is not State.SEEN:
+        if row is None or item is None or dialogue.session.state not in (State.SEEN, State.LAPSED):
             return
-        demand = read_demand(verify(decode_record(row["demand_record"])))
+        said = await talk.person_answers(tx, dialogue.session.key)
+        demand = told(read_demand(verify(decode_record(row["demand_record"]))), said.facts)
         left = item["quantity"] > (await stockroom.reserved(tx)).get(item["sku"], 0)
         found = self.stock.find(item["sku"], demand) if left else None
-        quote = first_quote(self.policy, found, demand, now, answered=True) if found else Pass("sold")
+        purse = await concession.left(tx, self.policy, now)
+        quote = first_quote(self.policy, found, demand, now, answered=True, left=purse) if found else Pass("sold")
         if found and isinstance(quote, Quote):
-            await self._offer(tx, dialogue, found.item.item, quote, now)
+            if not_waived(found, demand, said):
+                await say(tx, dialogue, "decline", {"code": "refused.session.not-now"}, now=now)
+            else:
+                await self._offer(tx, dialogue, found.item.item, quote, now)
         else:
             await say(tx, dialogue, "decline", {"code": "refused.stock.gone"}, now=now)
 
@@ -334,6 +376,7 @@ class Responder:
             await say(tx, dialogue, "withdraw", {"re": session.offer, "code": "refused.stock.gone"}, now=now)
             return
         await say(tx, dialogue, "confirm", {"accept": session.accept}, now=now)
+        await concession.note_deal(tx, session.key, now)
         await self._keep_agreement(tx, dialogue, now)
         await self._withdraw_rivals(tx, item, session.key, now)
 
@@ -393,4 +436,4 @@ async def open_responder(agent: "Agent") -> Responder | None:
     policy = read_policy(path.read_text())
     async with agent.store.reading() as tx:
         items = await stockroom.read_all(tx)
-    return Responder(agent, seed, policy, Stock(items))
+    return Responder(agent, seed, policy, Stock(items), lambda: random.SystemRandom().uniform(0.0, _SPREAD))

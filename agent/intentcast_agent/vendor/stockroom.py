@@ -2,7 +2,7 @@
 
 import json
 
-from intentcast_agent.store import Transaction
+from intentcast_agent.store import Row, Transaction
 from intentcast_agent.vendor.inventory.stock import StockItem
 
 
@@ -28,12 +28,14 @@ async def load(tx: Transaction, feed: str, items: tuple[StockItem, ...]) -> int:
 
 async def read_all(tx: Transaction) -> list[StockItem]:
     """Return every item."""
-    rows = await tx.all("SELECT * FROM stock ORDER BY sku")
-    return [
-        StockItem(row["sku"], json.loads(row["item"]), row["price"], row["currency"], row["quantity"], row["listed"],
-                  row["unit"])
-        for row in rows
-    ]  # fmt: skip
+    return [read_item(row) for row in await tx.all("SELECT * FROM stock ORDER BY sku")]
+
+
+def read_item(row: Row) -> StockItem:
+    """Return the item of a stock row."""
+    return StockItem(
+        row["sku"], json.loads(row["item"]), row["price"], row["currency"], row["quantity"], row["listed"], row["unit"]
+    )
 
 
 async def reserved(tx: Transaction) -> dict[str, int]:

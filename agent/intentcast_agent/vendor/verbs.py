@@ -6,6 +6,7 @@ from pathlib import Path
 from intentcast_protocol.errors import IntentcastError, StateError
 from intentcast_protocol.identity import cid, did, parse_did, public_key
 from intentcast_protocol.invitation import PREFIX, Invitation, parse_chain, pass_on
+from intentcast_protocol.quantity import money
 
 from intentcast_agent import invitation
 from intentcast_agent.agent import Agent
@@ -13,15 +14,18 @@ from intentcast_agent.link import LinkDown, open_link
 from intentcast_agent.names import find_named
 from intentcast_agent.settings import policy_path, write_policy
 from intentcast_agent.store import Transaction
-from intentcast_agent.vendor import standing, stockroom
+from intentcast_agent.vendor import concession, standing, stockroom
+from intentcast_agent.vendor.answers import AnswerVerbs
+from intentcast_agent.vendor.entry import PolicyError, read_percent
 from intentcast_agent.vendor.inventory.feed import read_feed
 from intentcast_agent.vendor.inventory.mappingfile import load_mapping
-from intentcast_agent.vendor.policy import PolicyError, read_policy
+from intentcast_agent.vendor.policy import read_policy
+from intentcast_agent.vendor.rehearsal import MOST_ITEMS, Sitter, rehearse
 from intentcast_agent.vendor.responder import open_responder
 from intentcast_agent.view import Json, feed_view
 
 
-class VendorVerbs:
+class VendorVerbs(AnswerVerbs):
     """The vendor's verbs of one home's agent."""
 
     def __init__(self, agent: Agent) -> None:
@@ -62,6 +66,27 @@ class VendorVerbs:
         write_policy(self.agent.home, text)
         await self.agent.restart_vendor()
         return {"name": policy.name, "currency": policy.currency}
+
+    async def vendor_policy_test(self, text: str, opens: str, pays: str, sku: str | None = None) -> Json:
+        """Rehearse a policy with a made-up person and the stock, or one item of it; changes nothing."""
+        policy = read_policy(text)
+        sitter = Sitter(read_percent("opens", opens), read_percent("pays", pays))
+        now = self.agent.now()
+        async with self.agent.store.reading() as tx:
+            items = [item for item in await stockroom.read_all(tx) if sku in (None, item.sku)]
+            left = await concession.left(tx, policy, now)
+        if not items:
+            raise StateError("refused.record.unknown", "no such item is in stock")
+        shown = [rehearse(policy, item, sitter, now=now, left=left) for item in items[:MOST_ITEMS]]
+        return {
+            "simulation": True,
+            "person": {"opens": opens, "pays": pays},
+            "strategy": policy.strategy,
+            "currency": policy.currency,
+            "budget_left": None if left is None else money(left, policy.currency),
+            "items": shown,
+            "total": len(items),
+        }
 
     # The domain
 
