@@ -36,6 +36,16 @@ table = {canaryvalue = 0.8181}
 """
 SCALES = ("313.37", "91919", "616.16", "97.531", "24.68", "717.17", "8181", "canary criterion", "canaryPath",
           "canaryvalue")  # fmt: skip
+MANDATE = """
+most = "17666.61 EUR"
+ask_above = "17555.51 EUR"
+target = "15222.21 EUR"
+rounds = 3
+within = "10m"
+witnesses = 0
+[acts]
+accept = "auto"
+"""
 # The two totals, and all that could be told of one to the other.
 PRICES = {"Nordwind": "17911.91", "Südwind": "17822.82"}
 DEMAND = f"""\
@@ -76,6 +86,49 @@ async def vendor_keys(vendor: Any) -> list[SealKey]:
         return [SealKey(row["public"], tx.open("reply_key", "secret", row["public"], row["secret"])) for row in rows]
 
 
+class Wire:
+    """Everything between a person and their vendors, carried by hand, kept, and opened at the end."""
+
+    def __init__(self, person: Any, vendors: list[Any]) -> None:
+        self.person, self.vendors = person, vendors
+        self.published: list[Record] = []
+        self.to: dict[bytes, Any] = {}  # session -> vendor
+        self._keys: dict[Any, dict[bytes, SealKey]] = {vendor: {} for vendor in vendors}
+
+    async def exchange(self) -> None:
+        """Carry everything both ways until nobody has anything to say."""
+        moved = True
+        while moved:
+            moved = False
+            for vendor in self.vendors:
+                self._keys[vendor] |= {key.public: key for key in await vendor_keys(vendor)}
+            for record in await self.person.sent():
+                moved = True
+                self.published.append(record)
+                envelope = verify(record)
+                if envelope.type == "demand":
+                    for vendor in self.vendors:
+                        await vendor.hear(record)
+                elif envelope.type == "sealed":
+                    await self.to[envelope.to].take(record)
+            for vendor in self.vendors:
+                for row in await vendor.rows("SELECT key FROM session"):
+                    self.to[row["key"]] = vendor
+                for record in await vendor.sent():
+                    if verify(record).type == "sealed":
+                        moved = True
+                        await self.person.take(record)
+
+    def opened(self) -> dict[Any, list[str]]:
+        """Return all that the person published: what each vendor could open, and under None what everyone could."""
+        found: dict[Any, list[str]] = {vendor: [] for vendor in (*self.vendors, None)}
+        for record in self.published:
+            vendor = self.to.get(verify(record).to) if verify(record).type == "sealed" else None
+            for payload in open_all(record, list(self._keys[vendor].values()) if vendor else []):
+                found[vendor].append(strings(decode(payload)))
+        return found
+
+
 async def test_reserve_place_and_rival_offers_are_in_no_byte_that_leaves(table: Table) -> None:
     """A whole session with a winner and a loser; every record that was published is opened and searched."""
     person = await table.person()
@@ -84,57 +137,26 @@ async def test_reserve_place_and_rival_offers_are_in_no_byte_that_leaves(table: 
     service = Service(person.agent)
     assert "canaryPath" in (await service.criteria_set(CRITERIA))["text"]
     winner, loser = [await table.vendor(name, price=price) for name, price in PRICES.items()]
-    keys: dict[Any, dict[bytes, SealKey]] = {winner: {}, loser: {}}
-    published: list[Record] = []
-    to: dict[bytes, Any] = {}
-
-    async def exchange() -> None:
-        """Carry everything both ways until nobody has anything to say."""
-        moved = True
-        while moved:
-            moved = False
-            for vendor in (winner, loser):
-                keys[vendor] |= {key.public: key for key in await vendor_keys(vendor)}
-            for record in await person.sent():
-                moved = True
-                published.append(record)
-                envelope = verify(record)
-                if envelope.type == "demand":
-                    for vendor in (winner, loser):
-                        await vendor.hear(record)
-                elif envelope.type == "sealed":
-                    vendor = to[envelope.to]
-                    await vendor.take(record)
-            for vendor in (winner, loser):
-                for row in await vendor.rows("SELECT key FROM session"):
-                    to[row["key"]] = vendor
-                for record in await vendor.sent():
-                    if verify(record).type == "sealed":
-                        moved = True
-                        await person.take(record)
+    wire = Wire(person, [winner, loser])
 
     demand = await person.cast(DEMAND)
-    await exchange()
-    sessions = {vendor: key for key, vendor in to.items()}
+    await wire.exchange()
+    sessions = {vendor: key for key, vendor in wire.to.items()}
     compared = await service.offer_compare(f"d{(await person.rows('SELECT number FROM demand'))[0]['number']}")
     assert [one["name"] for one in compared["criteria"]] == ["canary criterion", "other canary"]
     await person.counter(sessions[winner], "17300.00")
     await person.counter(sessions[loser], "17100.00")
-    await exchange()
+    await wire.exchange()
     await person.accept(sessions[winner])
-    await exchange()
+    await wire.exchange()
     assert await person.state(sessions[winner]) == "agreed"
     table.clock.now += desk._CLOSE_WITHIN[1]
     await person.agent.turn_clock(table.clock.now)
-    await exchange()
+    await wire.exchange()
     assert await person.state(sessions[loser]) == "declined"
 
-    opened: dict[Any, list[str]] = {winner: [], loser: [], None: []}
-    for record in published:
-        vendor = to.get(verify(record).to) if verify(record).type == "sealed" else None
-        for payload in open_all(record, list(keys[vendor].values()) if vendor else []):
-            opened[vendor].append(strings(decode(payload)))
-    assert demand.id in [record.id for record in published]
+    opened = wire.opened()
+    assert demand.id in [record.id for record in wire.published]
     # The search itself can find: the winner did learn the contact, and each heard their own price talked of.
     assert any(CONTACT["email"] in text for text in opened[winner])
     assert any("17300.00" in text for text in opened[winner])
@@ -151,6 +173,47 @@ async def test_reserve_place_and_rival_offers_are_in_no_byte_that_leaves(table: 
     assert "17300" not in "\n".join(opened[loser])
     for value in CONTACT.values():
         assert value not in "\n".join(opened[loser] + opened[None])
+
+
+async def test_a_mandate_and_its_haggling_tell_nobody_of_limits_or_rivals(table: Table) -> None:
+    """Two vendors bargained with at once, to the end: all that either could open is searched."""
+    person = await table.person()
+    service = Service(person.agent)
+    person.agent.online = True  # the wire carries; nothing here dials
+    ladder = 'ladder = ["0%", "1.07%", "2.03%"]'
+    vendors = [await table.vendor(name, price=price) for name, price in PRICES.items()]
+    for vendor in vendors:
+        path = vendor.home.config.with_name("policy.toml")
+        path.write_text(path.read_text().replace('ladder = ["0%", "2%", "4%"]', ladder))
+        vendor.agent.responder = await open_responder(vendor.agent)
+        vendor.side = vendor.responder.side
+    wire = Wire(person, vendors)
+    await person.cast(DEMAND)
+    await wire.exchange()
+    await service.haggle_begin("d1", MANDATE)
+    table.clock.now += 60
+    for _ in range(20):
+        await person.agent.haggler.take_turns()
+        await wire.exchange()
+        table.clock.now += 1
+    assert (await service.haggle_view("d1"))["state"] == "agreed"
+    asked = {vendor: set[str]() for vendor in vendors}
+    for message in await person.messages():
+        if message.type == "counter":
+            asked[wire.to[message.session]].add(message.body["priceSpecification"]["price"])
+    assert all(asked.values())
+
+    opened = wire.opened()
+    for one, rival in (vendors, vendors[::-1]):
+        heard = "\n".join(opened[one] + opened[None])
+        assert any(price in heard for price in asked[one])
+        for secret in ("17666.61", "17555.51", "15222.21", "17555.52", "measured"):
+            assert secret not in heard
+        assert rival.responder.policy.name not in heard
+        theirs = {
+            message.body["priceSpecification"]["price"] for message in await rival.messages() if message.type == "offer"
+        }
+        assert not [price for price in theirs - asked[one] if price in heard]
 
 
 async def test_floor_and_ladder_are_in_no_byte_that_a_vendor_sends(table: Table) -> None:

@@ -135,6 +135,9 @@ MODELS: dict[str, tuple[Model, tuple[Callable[[World], str | None], ...]]] = {
     "one item, two persons": (STOCK, (*PAIR, confirmed_once)),
 }  # fmt: skip
 
+QUICK = ("crossing", "two vendors", "one item, two persons")
+DEEP = pytest.mark.reliability  # the other walks, and the mutants: .ci/run adds them
+
 
 @cache
 def walked(name: str) -> Walk:
@@ -145,11 +148,12 @@ def walked(name: str) -> Walk:
     return found
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", [name if name in QUICK else pytest.param(name, marks=DEEP) for name in MODELS])
 def test_every_run_keeps_every_promise_and_ends(name: str) -> None:
     assert walked(name).seen
 
 
+@DEEP
 def test_the_walks_meet_every_state_and_the_crossings_that_matter() -> None:
     """What the walks do not reach they say nothing about."""
     walks = [walked(name) for name in ("crossing", "lagging", "talking", "amending", "disputing")]
@@ -164,6 +168,7 @@ def test_the_walks_meet_every_state_and_the_crossings_that_matter() -> None:
     assert crossings <= met
 
 
+@DEEP
 def test_every_agreement_of_the_walks_verifies_from_its_bytes() -> None:
     """Signed for real, record by record as the run signed them. PROTOCOL §8.7"""
     proven: set[tuple[Sent, ...]] = set()
@@ -291,6 +296,7 @@ RULES = {
 }  # fmt: skip
 
 
+@DEEP
 @pytest.mark.parametrize("name", MUTANTS)
 def test_without_a_rule_a_run_breaks_a_promise(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     mutate, model, why = MUTANTS[name]
@@ -300,6 +306,7 @@ def test_without_a_rule_a_run_breaks_a_promise(name: str, monkeypatch: pytest.Mo
     print(broken.value)
 
 
+@DEEP
 @pytest.mark.parametrize("name", RULES)
 def test_without_a_rule_over_all_sessions_a_promise_breaks(name: str) -> None:
     model, check, why = RULES[name]

@@ -423,6 +423,7 @@ async def read_to_the_end(opened: socket.socket) -> bytes:
     return data
 
 
+@pytest.mark.reliability
 async def test_a_thousand_readers_that_stall_cost_little_disturb_nobody_and_are_told_where_to_resume(
     spawn: Any, connect: Any, build: Any, tmp_path: Path
 ) -> None:
