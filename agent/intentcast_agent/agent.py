@@ -11,7 +11,7 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Set
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 from intentcast_protocol.demand import read_demand
@@ -33,6 +33,10 @@ from intentcast_agent.relaykey import RelayKeys
 from intentcast_agent.settings import Settings, read_settings
 from intentcast_agent.store import Row, Store, Transaction, open_store
 from intentcast_agent.vendor.responder import Responder, open_responder
+
+if TYPE_CHECKING:
+    from intentcast_agent.service import Service
+    from intentcast_agent.web.server import Page
 
 log = logging.getLogger("intentcast.agent")
 _AGAIN = 60  # s until an errand that could not be done is tried again
@@ -58,6 +62,9 @@ class Agent:
         self.responder: Responder | None = None
         self.haggler = Haggler(self)
         self.online = False
+        self.page: Page | None = None
+        self._page_lock = asyncio.Lock()
+        self._served = contextlib.AsyncExitStack()
         self._listeners: set[asyncio.Queue[Event]] = set()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -67,12 +74,18 @@ class Agent:
         return int(time.time())
 
     async def go_online(self, *, vendor: bool = True) -> None:
-        """Start the clock, open the lanes of every demand that may still get mail, and the vendor's."""
+        """Start the clock, open the lanes of every demand that may still get mail, and the vendor's.
+
+        A home put back from a backup first asks every peer for what is missing.
+        """
         if self.online:
             return
         self.online = True
         async with self.store.reading() as tx:
             rows = await tx.all("SELECT * FROM demand WHERE seed IS NOT NULL")
+            noted = await restore.restored(tx)
+        if noted and not noted["asked"]:
+            log.info("put back from a backup: asking in %d sessions for what is missing", await self.resume_all())
         for row in rows:
             self.open_demand(Key(row["author"]), read_demand(verify(decode_record(row["record"]))).relays)
         if vendor:
@@ -100,6 +113,7 @@ class Agent:
         seal_keys = {vendor: key for vendor, key in found.items() if key}
         async with self.store.transaction() as tx:
             await restore.ask_all(tx, keys, seed, seal_keys, self.now())
+            await restore.note_asked(tx)
         return len(keys)
 
     def open_demand(self, author: Key, relays: tuple[str, ...]) -> None:
@@ -245,8 +259,18 @@ class Agent:
                     await say(tx, dialogue, "notice", {}, now=now, rekey=True)
                     self.pool.poke(dialogue.lane)
 
+    async def open_page(self, service: "Service", port: int) -> "Page":
+        """Serve the page until the agent stops, or go on serving the one there is; raises Failed."""
+        from intentcast_agent.web.server import serve_page  # noqa: PLC0415 (its templates are slow to load)
+
+        async with self._page_lock:
+            if self.page is None:
+                self.page = await self._served.enter_async_context(serve_page(self, service, port))
+        return self.page
+
     async def stop(self) -> None:
         """Stop the tasks; what was not delivered stays in the outbox."""
+        await self._served.aclose()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -11,7 +11,7 @@ import inspect
 import json
 import logging
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,14 +24,15 @@ if TYPE_CHECKING:
 log = logging.getLogger("intentcast.api")
 MAX_LINE = 4 * 1024 * 1024
 VERBS = frozenset({
-    "agreement_bundle", "agreement_list", "agreement_view", "catch_up", "contact_set", "contact_view", "criteria_reset",
-    "criteria_set", "criteria_view", "deal_accept", "deal_answer", "deal_ask", "deal_counter", "deal_dispute",
-    "deal_received", "deal_wait", "demand_cast",
-    "demand_invite", "haggle_begin", "haggle_stop", "haggle_view", "haggle_watch", "mandate_draft",
-    "demand_list", "demand_preview", "demand_view", "demand_withdraw", "offer_compare",
-    "offer_decline", "offer_list", "offer_view", "status", "vendor_deals", "vendor_domain", "vendor_domain_check",
+    "agreement_bundle", "agreement_list", "agreement_order", "agreement_view", "backup_create", "backup_state",
+    "catch_up", "contact_set", "contact_view", "criteria_reset", "criteria_set", "criteria_view", "deal_accept",
+    "deal_answer", "deal_ask", "deal_counter", "deal_dispute", "deal_received", "deal_wait", "demand_cast",
+    "demand_invite", "demand_list", "demand_preview", "demand_view", "demand_withdraw", "haggle_begin", "haggle_stop",
+    "haggle_view", "haggle_watch", "identity_view", "mandate_draft", "offer_compare", "offer_decline", "offer_list",
+    "offer_view", "page_open", "relation_list", "relay_add", "relay_check", "relay_list", "relay_remove", "status",
+    "vendor_amend", "vendor_answer", "vendor_deals", "vendor_deliver", "vendor_domain", "vendor_domain_check",
     "vendor_invitation_add", "vendor_invitation_list", "vendor_invitation_pass_on", "vendor_load", "vendor_policy",
-    "vendor_amend", "vendor_answer", "vendor_deliver", "vendor_policy_test", "vendor_question_list", "watch",
+    "vendor_policy_test", "vendor_policy_view", "vendor_question_list", "watch",
 })  # fmt: skip
 
 
@@ -52,9 +53,14 @@ def failure(error: Exception) -> Failed | None:
     """Return an exception a person can act on as `Failed`, or None for one that is a fault of ours."""
     from intentcast_protocol.errors import IntentcastError  # noqa: PLC0415
 
+    from intentcast_agent.backup.errors import BackupError  # noqa: PLC0415
     from intentcast_agent.names import NotFound  # noqa: PLC0415
     from intentcast_agent.person.draft import DraftError  # noqa: PLC0415
 
+    if isinstance(error, Failed):
+        return error
+    if isinstance(error, BackupError):
+        return Failed(error.code, str(error), error.exit_code)
     if isinstance(error, NotFound):
         return Failed("refused.record.unknown", str(error), 3)
     if isinstance(error, DraftError):
@@ -63,13 +69,16 @@ def failure(error: Exception) -> Failed | None:
         return Failed(error.code, str(error), 6 if error.code.startswith("invalid.agreement") else 1)
     # Last, since it brings the cryptography, which the errors of short verbs have no use for.
     from intentcast_agent.person.criteriafile import CriteriaError  # noqa: PLC0415
+    from intentcast_agent.vendor.entry import PolicyError  # noqa: PLC0415
+    from intentcast_agent.vendor.inventory.mappingfile import MappingInvalid  # noqa: PLC0415
+    from intentcast_agent.vendor.inventory.stock import FeedUnreadable  # noqa: PLC0415
 
-    if isinstance(error, CriteriaError):
+    if isinstance(error, CriteriaError | PolicyError | MappingInvalid | FeedUnreadable):
         return Failed("usage", str(error), 2)
     return None
 
 
-async def perform(service: "Service", verb: str, args: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+async def perform(service: "Service", verb: str, args: dict[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
     """Call one verb and yield its events and its result; raises Failed."""
     if verb not in VERBS:
         raise Failed("invalid.frame.malformed", f"There is no verb {verb[:40]}.", 2)

@@ -69,7 +69,7 @@ async def open_dialogue(tx: Transaction, key: bytes, vendor_seed: bytes | None =
 
 async def read_dialogue(tx: Transaction, row: Row, vendor_seed: bytes | None = None) -> Dialogue:
     """Make a dialogue of a session row."""
-    session = read_session(tx.open("session", "snapshot", row["key"], row["snapshot"]))
+    session = read_snapshot(tx, row)
     if row["role"] == "vendor":
         if vendor_seed is None:
             raise StateError("refused.auth.required", "this home's vendor key is not unlocked")
@@ -81,6 +81,11 @@ async def read_dialogue(tx: Transaction, row: Row, vendor_seed: bytes | None = N
         seed = tx.open("demand", "seed", demand["id"], demand["seed"])
     relays = tuple(json.loads(row["relays"]))
     return Dialogue(session, row["role"], seed, relays, row["peer_key"], bool(row["restoring"]))
+
+
+def read_snapshot(tx: Transaction, row: Row) -> Session:
+    """Return the state of a session row; unlike a dialogue it needs no key that may be erased."""
+    return read_session(tx.open("session", "snapshot", row["key"], row["snapshot"]))
 
 
 async def create(

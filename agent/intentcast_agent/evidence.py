@@ -7,6 +7,9 @@ from intentcast_protocol.agreement import verify_agreement
 from intentcast_protocol.identity import cid, did
 from intentcast_protocol.offer import Offer
 from intentcast_protocol.quantity import money
+from intentcast_protocol.terms import text_of
+
+from intentcast_agent.view import attributes_of, conditions_view, findings_of, parts_of
 
 
 def agreement_view(data: bytes) -> dict[str, Any]:
@@ -27,10 +30,26 @@ def agreement_view(data: bytes) -> dict[str, Any]:
         "item": offer.item.get("name", offer.item["category"]),
         "price": money(offer.price.total, offer.price.currency),
         "currency": offer.price.currency,
+        "per": offer.price.unit,
+        "parts": parts_of(offer.price),
+        "conditions": conditions_view(offer.conditions),
+        "deviations": list(offer.deviations),
+        "attributes": attributes_of(offer.item),
+        "findings": findings_of(found.judgement),
+        "jurisdiction": offer.seller.jurisdiction,
         "terms": found.terms.id,
+        "terms_text": text_of(found.terms),
+        "amended": [cid(one) for one in found.amended],
         "fit": str(found.judgement.fit),
         "claimed_times": {"offered": offer.created, "accepted": found.accepted, "confirmed": found.confirmed},
     }
+
+
+def broken_view(name: str, at: int, why: str) -> dict[str, Any]:
+    """Return what a list shows of an agreement that does not verify: nothing it says is believed."""
+    nothing = dict.fromkeys(("id", "price", "currency", "per"))
+    return {**nothing, "name": name, "at": at, "verified": False, "why": why, "amended": [],
+            "vendor": "unknown", "item": "does not verify"}  # fmt: skip
 
 
 def domain_view(offer: Offer | None, witnesses: Sequence[str]) -> dict[str, Any] | None:

@@ -210,11 +210,11 @@ async def _read_order(tx: Transaction, row: Row, bits: int) -> _Order:
     return _Order(row["number"], message, seed, Key(session["key"]), key, 0)
 
 
-async def progress(tx: Transaction, message: bytes) -> tuple[int, int]:
-    """Return on how many of its relays a message is, and how many it has."""
-    row = await tx.one(
-        "SELECT coalesce(sum(d.state = 'done'), 0), count(*) FROM delivery d JOIN outbox o ON o.number = d.outbox "
-        "WHERE o.message = ?",
+async def carriage(tx: Transaction, message: bytes) -> list[dict[str, object]]:
+    """Return how far a message has come at each of its relays: queued, done or failed, tries, and the last refusal."""
+    rows = await tx.all(
+        "SELECT d.relay, d.state, d.attempts, d.code FROM delivery d JOIN outbox o ON o.number = d.outbox "
+        "WHERE o.message = ? ORDER BY d.relay",
         message,
     )
-    return (int(row[0]), int(row[1])) if row else (0, 0)
+    return [dict(row) for row in rows]

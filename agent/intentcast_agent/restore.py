@@ -6,6 +6,7 @@ lost messages of both sides. PROTOCOL §8.8
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final
 
 from intentcast_protocol.demand import read_demand
 from intentcast_protocol.errors import InvalidMessage
@@ -18,13 +19,37 @@ from intentcast_agent.store import Transaction
 
 _PAGE = 40_000  # bytes of records in one answer, so that it fits the largest seal with its envelope
 _MOST = 256  # records in one answer that are looked at
+_NOTE = "restored"
 Recover = Callable[[Transaction, Dialogue, int], Awaitable[None]]
+
+# Sessions in which something may still be said.
+UNENDED: Final = "state NOT IN ('declined', 'withdrawn', 'expired')"
 
 
 async def mark_restored(tx: Transaction) -> list[Key]:
     """Note that this store came from a backup: no session signs anything until it was resumed. Return the sessions."""
-    await tx.run("UPDATE session SET restoring = 1 WHERE state NOT IN ('declined', 'withdrawn', 'expired')")
+    await tx.run(f"UPDATE session SET restoring = 1 WHERE {UNENDED}")  # noqa: S608 (our own states)
     return [Key(row["key"]) for row in await tx.all("SELECT key FROM session WHERE restoring = 1")]
+
+
+async def note_restored(tx: Transaction, now: int, made: int) -> None:
+    """Mark a store that is being put back from a backup made then, so that its next start asks its peers first."""
+    await mark_restored(tx)
+    await tx.put_private(_NOTE, {"at": now, "made": made, "asked": False})
+    # What it was put back from is a backup of it, and the newest it can know of.
+    await tx.put_private("backup", {"at": made})
+
+
+async def restored(tx: Transaction) -> dict[str, Any] | None:
+    """Return when this store was put back, from a backup made when, and whether its peers were asked; None if never."""
+    noted: dict[str, Any] | None = await tx.get_private(_NOTE)
+    return noted
+
+
+async def note_asked(tx: Transaction) -> None:
+    """Note that every peer was asked."""
+    if noted := await restored(tx):
+        await tx.put_private(_NOTE, noted | {"asked": True})
 
 
 async def ask(tx: Transaction, dialogue: Dialogue, now: int, also_to: Sequence[bytes] = ()) -> None:

@@ -22,21 +22,26 @@ from intentcast_protocol.record import decode_record, verify
 from intentcast_protocol.vocabulary import read_text
 
 from intentcast_agent import invitation, talk
+from intentcast_agent.api import Failed
+from intentcast_agent.backup.verbs import BackupVerbs
 from intentcast_agent.counter import with_total
 from intentcast_agent.dialogue import Dialogue, read_dialogue
-from intentcast_agent.evidence import agreement_view
+from intentcast_agent.evidence import agreement_view, broken_view
 from intentcast_agent.link import count_listeners
 from intentcast_agent.names import find_named, read_number
+from intentcast_agent.order import order_view
 from intentcast_agent.person import desk, docket
 from intentcast_agent.person.draft import read_template
 from intentcast_agent.person.mandates import MandateVerbs
 from intentcast_agent.person.offers import OfferVerbs
+from intentcast_agent.person.relations import RelationVerbs
+from intentcast_agent.setup import SetupVerbs
 from intentcast_agent.store import Row, Transaction
 from intentcast_agent.vendor.verbs import VendorVerbs
 from intentcast_agent.view import Json, readable, told_to_winner
 
 
-class Service(MandateVerbs, OfferVerbs, VendorVerbs):
+class Service(BackupVerbs, MandateVerbs, OfferVerbs, RelationVerbs, SetupVerbs, VendorVerbs):
     """The verbs of one home's agent."""
 
     # Demands
@@ -173,10 +178,15 @@ class Service(MandateVerbs, OfferVerbs, VendorVerbs):
         delivery: int | None = None,
         warranty: int | None = None,
         extras: list[str] | None = None,
+        expected: str | None = None,
     ) -> Json:
-        """Counter an offer with another total or other conditions; what is left out stays as offered."""
+        """Counter an offer with another total or other conditions; what is left out stays as offered.
+
+        `expected` is the id of the offer that the person was shown, so that no other is countered in its place.
+        """
         async with self.agent.store.transaction() as tx:
             dialogue = await self._dialogue(tx, offer)
+            _check_expected(dialogue, expected)
             standing = await desk.standing_offer(tx, dialogue)
             currency = standing.price.currency
             wanted = with_total(standing.price, _amount(total, currency)) if total is not None else None
@@ -224,14 +234,18 @@ class Service(MandateVerbs, OfferVerbs, VendorVerbs):
         await self._sent(dialogue.lane)
         return await self.offer_view(offer)
 
-    async def deal_accept(self, offer: str, anyway: bool = False, say_so: bool = False) -> Json:
+    async def deal_accept(
+        self, offer: str, anyway: bool = False, say_so: bool = False, expected: str | None = None
+    ) -> Json:
         """Accept the standing offer; the vendor's confirm makes it an agreement.
 
-        `say_so` is the person's word where fewer than two of their relays have seen the vendor's domain.
+        `say_so` is the person's word where fewer than two of their relays have seen the vendor's domain; `expected` the
+        id of the offer they were shown, so that no other is accepted in its place.
         """
         missing = await self.agent.catch_up()
         async with self.agent.store.transaction() as tx:
             dialogue = await self._dialogue(tx, offer)
+            _check_expected(dialogue, expected)
             unread = set(missing) & set(dialogue.relays)
             now = self.agent.now()
             await desk.accept(tx, dialogue, all_relays_read=not unread, anyway=anyway, say_so=say_so, now=now)
@@ -270,10 +284,14 @@ class Service(MandateVerbs, OfferVerbs, VendorVerbs):
     # Agreements
 
     async def agreement_list(self) -> Json:
-        """List agreements, newest first."""
+        """List agreements, newest first; of one that no longer verifies it is said why, and nothing that it says."""
+        listed: list[Json] = []
         async with self.agent.store.reading() as tx:
-            rows = await tx.all("SELECT * FROM agreement ORDER BY number DESC")
-            listed = [self._agreement(tx, row) for row in rows]
+            for row in await tx.all("SELECT * FROM agreement ORDER BY number DESC"):
+                try:
+                    listed.append(self._agreement(tx, row))
+                except InvalidMessage as error:
+                    listed.append(broken_view(f"a{row['number']}", row["at"], str(error)))
         return {"agreements": listed, "total": len(listed)}
 
     async def agreement_view(self, agreement: str) -> Json:
@@ -288,6 +306,13 @@ class Service(MandateVerbs, OfferVerbs, VendorVerbs):
             row = await find_named(tx, "agreement", agreement, "a")
             data = tx.open("agreement", "bundle", row["id"], row["bundle"])
         return {"name": f"a{row['number']}", "id": cid(row["id"]), "bundle": data.hex()}
+
+    async def agreement_order(self, agreement: str) -> Json:
+        """Return an agreement as schema.org's Order: a view for other programs, which proves nothing."""
+        async with self.agent.store.reading() as tx:
+            row = await find_named(tx, "agreement", agreement, "a")
+            data = tx.open("agreement", "bundle", row["id"], row["bundle"])
+        return {"name": f"a{row['number']}", "id": cid(row["id"]), "order": order_view(data)}
 
     def _agreement(self, tx: Transaction, row: Row) -> Json:
         data = tx.open("agreement", "bundle", row["id"], row["bundle"])
@@ -328,6 +353,7 @@ class Service(MandateVerbs, OfferVerbs, VendorVerbs):
         return {
             "online": self.agent.online,
             "domain": await self.domain_state(),
+            "backup": await self.backup_state(),
             "vendor": self.agent.responder is not None,
             "relays": {relay: any(one.connected for one in couriers if one.relay == relay)
                        for relay in {one.relay for one in couriers} | set(self.agent.settings.relays)},
@@ -335,6 +361,18 @@ class Service(MandateVerbs, OfferVerbs, VendorVerbs):
             "outbox": int(waiting[0]) if waiting else 0,
             **counts,
         }  # fmt: skip
+
+    async def page_open(self, port: int = 0) -> Json:
+        """Serve the page if it is not served yet, and return an address that lets one browser in, once, for a minute.
+
+        Port 0 takes a free one. Raises Failed if it cannot be had, or the page is on another already.
+        """
+        if not 0 <= port <= 65_535:
+            raise Failed("usage", "A port is a number from 1 to 65535; 0 takes a free one.", 2)
+        page = await self.agent.open_page(self, port)
+        if port not in (0, page.port):
+            raise Failed("failure", f"The page is on port {page.port} already. Stop the agent to move it.", 1)
+        return {**page.entry(), "port": page.port}
 
     async def catch_up(self, within: float = 3.0) -> Json:
         """Read all stored mail; name the relays that could not be read."""
@@ -371,9 +409,18 @@ async def _count(tx: Transaction, table: str) -> int:
     return int(row[0]) if row else 0
 
 
+def _check_expected(dialogue: Dialogue, expected: str | None) -> None:
+    offer = dialogue.session.offer
+    if expected is not None and (offer is None or cid(offer) != expected):
+        raise StateError("refused.offer.not-standing", "the vendor has made another offer since you looked")
+
+
 def _amount(text: str, currency: str) -> Decimal:
     try:
         amount = Decimal(text.strip().removesuffix(currency).strip())
-        return Decimal(money(amount, currency))
+        exact = Decimal(money(amount, currency))
+        if exact != amount or amount < 0:
+            raise ValueError(text)
+        return exact
     except (InvalidOperation, ValueError) as error:
         raise InvalidMessage("invalid.offer.malformed", f"{text[:40]} is not an amount in {currency}") from error

@@ -57,6 +57,11 @@ class Transaction:
         """Return all rows."""
         return list(await self._db.execute_fetchall(sql, values))
 
+    @property
+    def changes(self) -> int:
+        """Return how many rows were ever changed over this connection: while it stays, so does what was read."""
+        return int(self._db.total_changes)
+
     async def number(self, table: str) -> int:
         """Return the next number people call a row of `table` by; numbers are never used twice."""
         row = await self.one(f"SELECT coalesce(max(number), 0) + 1 FROM {table}")  # noqa: S608 (our own names)

@@ -57,7 +57,7 @@ async def answer(
     waived: Iterable[str] = (),
 ) -> None:
     """Answer the other side's newest open question; raises StateError if nothing is asked, InvalidMessage."""
-    asked = await open_questions(tx, dialogue)
+    asked = await open_questions(tx, dialogue.session.key, dialogue.role)
     if not asked:
         raise StateError("refused.session.not-now", "the other side asked nothing that is not answered yet")
     body: dict[str, Any] = {"re": asked[-1].id}
@@ -77,13 +77,12 @@ async def _said(tx: Transaction, session: bytes, author: Actor, kind: str, after
     return [read_message(tx, row) for row in rows]
 
 
-async def open_questions(tx: Transaction, dialogue: Dialogue) -> list[Verified]:
-    """Return the other side's questions since our last answer to one, oldest first."""
-    ours, theirs = dialogue.role, dialogue.peer
-    asked = await _said(tx, dialogue.session.key, theirs, "question")
-    answered = {one.body.get("re") for one in await _said(tx, dialogue.session.key, ours, "answer")}
-    last = max((at for at, one in enumerate(asked) if one.id in answered), default=-1)
-    return asked[last + 1 :]
+async def open_questions(tx: Transaction, session: bytes, role: Actor) -> list[Verified]:
+    """Return the other side's questions that no answer of ours, whose role is `role`, names; oldest first."""
+    theirs: Actor = "vendor" if role == "person" else "person"
+    asked = await _said(tx, session, theirs, "question")
+    answered = {one.body.get("re") for one in await _said(tx, session, role, "answer")}
+    return [one for one in asked if one.id not in answered]
 
 
 async def asked_about(tx: Transaction, dialogue: Dialogue) -> set[str]:

@@ -13,6 +13,7 @@ from intentcast_protocol.limits import MAX_TEXT
 from intentcast_protocol.offer import Offer
 from intentcast_protocol.quantity import money, symbol
 from intentcast_protocol.record import Verified
+from intentcast_protocol.vocabulary import Price
 
 from intentcast_agent.vendor.inventory.stock import Feed
 
@@ -67,22 +68,37 @@ def fit_of(judgement: Judgement) -> Json:
 def details(offer: Offer, demand: Demand, body: Json, said: Mapping[str, Any] = UNSAID) -> Json:
     """Return each part of an offer's price, each finding on it, and all that its item states."""
     return {
-        "price": [
-            {"kind": part.kind, "name": part.name, "amount": money(part.amount, offer.price.currency)}
-            for part in offer.price.components
-        ],
+        "price": parts_of(offer.price),
         "deviations": list(offer.deviations),
         "conditions": conditions_view(offer.conditions),
         "negotiable": _negotiable(offer),
         "terms": offer.terms.id,
         "valid_through": offer.expires,
-        "findings": [
-            {"path": found.constraint.path, "strength": found.constraint.strength, "verdict": str(found.verdict),
-             "why": found.why}
-            for found in demand.judge(body, said).findings
-        ],
-        "attributes": dict(_flatten(offer.item, "")),
-    }  # fmt: skip
+        "findings": findings_of(demand.judge(body, said)),
+        "attributes": attributes_of(offer.item),
+    }
+
+
+def parts_of(price: Price) -> list[Json]:
+    """Return the parts of a price."""
+    return [
+        {"kind": part.kind, "name": part.name, "amount": money(part.amount, price.currency)}
+        for part in price.components
+    ]
+
+
+def findings_of(judgement: Judgement) -> list[Json]:
+    """Return what was found of each wish."""
+    return [
+        {"path": found.constraint.path, "strength": found.constraint.strength, "verdict": str(found.verdict),
+         "why": found.why}
+        for found in judgement.findings
+    ]  # fmt: skip
+
+
+def attributes_of(item: Json) -> dict[str, str]:
+    """Return all that an item states, by path."""
+    return dict(_flatten(item, ""))
 
 
 def conditions_view(had: Conditions) -> dict[str, str]:

@@ -3,8 +3,10 @@
 import tomllib
 
 import pytest
-from intentcast_agent.person.draft import TEMPLATE, DraftError, from_words, read_template
+from intentcast_agent.person.draft import TEMPLATE, DraftError, read_template
+from intentcast_agent.person.drafting.template import from_words
 
+NOW = 1_795_348_800
 LADDER, NEAR = 'admit = ["domain", "invite", "stamp:18"]', "near = { lat = 52.09, lon = 5.12, radius_km = 50 }"
 
 
@@ -26,6 +28,6 @@ def test_place_that_is_nowhere_is_refused_by_name(place: str) -> None:
 
 @pytest.mark.parametrize("words", ["a car\nunder 900 EUR", 'a "red" car', "a car \\ or two", "ein Auto für mich, car"])
 def test_any_words_make_a_draft_that_can_be_read(words: str) -> None:
-    text = from_words(words)
+    text = from_words(words, NOW)
     assert tomllib.loads(text)["name"] == " ".join(words.split())
     assert read_template(text).body["admit"] == ["domain", "invite", "stamp:18"]

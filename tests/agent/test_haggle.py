@@ -1,6 +1,6 @@
 """What to say next, decided without a loop: within the mandate, from all threads at once, the same after a restart."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
@@ -8,13 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from intentcast_agent.bargain.bidding import DEFAULT, STRATEGIES
+from intentcast_agent.bargain.negotiator import Negotiator
+from intentcast_agent.person import haggle
 from intentcast_agent.person.criteriafile import read_criteria
-from intentcast_agent.person.haggle import Plan, Talk, plan
+from intentcast_agent.person.haggle import MOST_OUTCOMES, MOST_THREADS, Plan, Talk, plan
 from intentcast_agent.person.mandate import Instructions, read_instructions
 from intentcast_agent.person.presets import preset
 from intentcast_protocol.conditions import Choices, Conditions, read_conditions, write_choices, write_conditions
 from intentcast_protocol.demand import Demand
 from intentcast_protocol.identity import Key, public_key
+from intentcast_protocol.limits import MAX_CHOICES
 from intentcast_protocol.offer import read_counter, read_offer
 from intentcast_protocol.record import sign
 from intentcast_protocol.testing import NOW, make_demand, offer_body, price_body, seed
@@ -137,6 +140,62 @@ def test_counters_never_go_over_the_most_nor_back() -> None:
     assert found.take is None
 
 
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("price", [17_900, 21_000, 40_000, 10**9])
+@pytest.mark.parametrize("late", [400, 3_590])
+def test_no_counter_tells_the_most(strategy: str, price: int, late: int) -> None:
+    """Neither to a vendor that opens absurdly high, nor to one that answers at the last moment, nor to a stubborn."""
+    shop = Shop("A", price=price, floor=price, step=0)
+    shop.offer(price, shop.conditions)
+    for at in range(5):
+        for say in look(shop, now=NOW + late + at, given=instructions(MANDATE), strategy=strategy).says:
+            shop.hear(say.terms, NOW + late + at)
+    assert counters(shop)
+    assert max(counters(shop)) <= 17_500 * Decimal("0.995")
+    assert counters(shop)[0] <= 17_500 * Decimal("0.97") or late > 400
+
+
+def test_an_offer_between_the_last_word_and_the_most_is_still_taken() -> None:
+    shop = Shop("A", price=17_500, floor=17_500, step=0)
+    found = bargain(shop)
+    assert counters(shop)
+    assert taken(found, shop) == 17_500
+
+
+def test_of_too_many_vendors_those_that_ask_least_are_bargained_with() -> None:
+    shops = [Shop(f"v{at}", price=17_000 + at) for at in range(MOST_THREADS + 20)]
+    for shop in shops:
+        shop.offer(shop.price, shop.conditions)
+    found = look(*reversed(shops))
+    assert {say.key for say in found.says} == {shop.key for shop in shops[:MOST_THREADS]}
+
+
+def test_offers_that_fail_the_demand_crowd_nobody_out() -> None:
+    item = {"category": DEMAND.category, "mileageFromOdometer": {"value": "120000", "unitCode": "KMT"}}
+    odd = [Shop(f"v{at}", price=1, changes={"itemOffered": item}) for at in range(MOST_THREADS)]
+    fine = Shop("A")
+    for shop in (*odd, fine):
+        shop.offer(shop.price, shop.conditions)
+    assert [say.key for say in look(*odd, fine).says] == [fine.key]
+
+
+def test_however_many_choices_there_are_few_terms_are_weighed(monkeypatch: pytest.MonkeyPatch) -> None:
+    weighed = []
+
+    def weigh(outcomes: Any, *args: Any, **named: Any) -> Negotiator:
+        weighed.extend(outcomes)
+        return Negotiator(outcomes, *args, **named)
+
+    monkeypatch.setattr(haggle, "Negotiator", weigh)
+    eight = tuple(range(1, 9))
+    had = Conditions(30, 60, tuple("uvwxyz"))
+    shop = Shop("A", conditions=had, choices=Choices(eight, eight, tuple("abcdefgh")))
+    shop.offer(17_900, shop.conditions)
+    assert look(shop).says
+    assert 0 < len(weighed) <= MOST_OUTCOMES
+    assert max(sum(extras) for _, _, _, *extras in weighed) <= MAX_CHOICES  # more would be no counter
+
+
 def test_several_vendors_bring_more_than_one() -> None:
     alone, *rivals = (Shop(name, floor=15_600, step=350) for name in "ABCD")
     single = taken(bargain(alone), alone)
@@ -179,6 +238,26 @@ def test_a_bound_on_a_condition_is_kept_by_every_counter() -> None:
     assert found.take is None or shop.said[-1][0].conditions.delivery <= 14
 
 
+def test_a_least_price_is_a_bound_like_another() -> None:
+    shop = Shop("A")
+    least = '[[bound]]\npath = "priceSpecification"\nop = "ge"\nvalue = "16000.00"\ncurrency = "EUR"\n'
+    found = bargain(shop, given=instructions(MANDATE + least))
+    assert min(counters(shop)) >= 16_000
+    assert found.take
+
+
+def test_an_indicative_offer_is_countered_and_never_taken() -> None:
+    shop = Shop("A", price=15_000)
+    shop.offer(15_000, shop.conditions)
+    vague = replace(shop.talk(NOW + 400), firm=False)
+
+    def planned(now: int) -> Plan:
+        return plan([vague], DEMAND, CRITERIA, instructions(), strategy=DEFAULT, secret=b"s", started=NOW, now=now)
+
+    assert planned(NOW + 400).says
+    assert planned(NOW + 3_600).take is None
+
+
 def test_a_restarted_agent_decides_the_same() -> None:
     shop = Shop("A")
     shop.offer(17_900, shop.conditions)
@@ -201,10 +280,10 @@ def test_another_secret_keeps_another_pace() -> None:
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_every_strategy_ends(strategy: str) -> None:
-    found = bargain(Shop("A"), Shop("B", silent=True), strategy=strategy)
-    late = NOW + 3_600
+    quick, silent = Shop("A"), Shop("B", silent=True)
+    found = bargain(quick, silent, strategy=strategy)
     assert found.take or not found.says
-    assert late
+    assert look(quick, silent, now=NOW + 3_600, strategy=strategy).take
 
 
 def test_it_waits_for_a_vendor_that_may_still_answer_and_takes_the_best_at_the_deadline() -> None:
@@ -225,6 +304,14 @@ def test_an_offer_about_to_end_is_taken_rather_than_lost() -> None:
     for one in (shop, slow):
         one.offer(one.price, one.conditions)
     assert look(shop, slow, now=NOW + 400).take
+
+
+def test_an_offer_that_lives_for_seconds_is_countered_first() -> None:
+    shop = Shop("A", price=17_400, life=50)
+    shop.offer(17_400, shop.conditions)
+    found = look(shop, now=NOW + 1)
+    assert found.says
+    assert found.take is None
 
 
 def test_what_lapsed_is_never_taken() -> None:
@@ -260,6 +347,23 @@ def test_fees_alone_over_the_most_leave_a_vendor_out() -> None:
     assert not look(shop).says
 
 
+def test_fees_that_rise_over_the_last_counter_break_nothing() -> None:
+    """A vendor answers a counter with better conditions, and with fees over all that was said."""
+    shop = Shop("A", conditions=Conditions(30), silent=True)
+    shop.offer(17_900, shop.conditions)
+    shop.hear(look(shop).says[0].terms)
+    price = price_body("19000.00")
+    price["priceComponent"] = [
+        {"kind": kind, "name": "A part", "price": amount}
+        for kind, amount in (("price", "3000.00"), ("fee", "16000.00"))
+    ]
+    shop.changes = {"priceSpecification": price}
+    shop.offer(19_000, Conditions(0, 120))
+    fine = Shop("B")
+    fine.offer(17_900, fine.conditions)
+    assert fine.key in {say.key for say in look(shop, fine).says}
+
+
 def test_another_item_begins_another_bargain() -> None:
     shop = Shop("A")
     shop.offer(17_900, shop.conditions)
@@ -275,6 +379,17 @@ def test_a_price_that_needs_the_person_is_still_countered_below_it() -> None:
     found = bargain(shop, given=instructions('ask_above = "17000 EUR"\n' + MANDATE))
     assert found.take
     assert (found.take.ruling.decision, found.take.ruling.clause) == ("person", "person.1")
+
+
+def test_a_counter_to_another_item_binds_nothing() -> None:
+    """A vendor that answers a counter with another item is countered as if it had just come."""
+    shop = Shop("A", silent=True)
+    shop.offer(17_900, shop.conditions)
+    shop.hear(look(shop).says[0].terms)
+    shop.changes = {"itemOffered": {**offer_body(DEMAND.id, 0)["itemOffered"], "name": "2019 Golf estate"}}
+    shop.offer(12_000, shop.conditions)
+    (say,) = look(shop).says
+    assert read_price(say.terms["priceSpecification"], "invalid.offer.malformed").total < 12_000
 
 
 TOTALS = st.integers(1, 40_000)

@@ -85,7 +85,8 @@ def test_haggling_ends_with_the_demand_at_the_latest() -> None:
 @pytest.mark.parametrize(
     ("line", "word"),
     [
-        ("mots = 1", "most"), ('most = "17900"', "most"), ('most = "nan EUR"', "most"), ('most = "1e999 EUR"', "most"),
+        ("mots = 1", "most"), ('most = "0.00 EUR"', "most"),
+        ('most = "17900"', "most"), ('most = "nan EUR"', "most"), ('most = "1e999 EUR"', "most"),
         ('most = "17900 EUR"\nask_above = "1 USD"', "ask_above"),
         ('most = "17900 EUR"\ntarget = "17900 EUR"', "target"),
         ('most = "17900 EUR"\nrounds = 99', "rounds"), ('most = "17900 EUR"\nwithin = "soon"', "within"),
@@ -95,6 +96,7 @@ def test_haggling_ends_with_the_demand_at_the_latest() -> None:
         ('most = "17900 EUR"\nacts = 1', "acts"), ('most = "17900 EUR"\n[[bound]]\npaht = "x"', "path"),
         ('most = "17900 EUR"\n[[bound]]\npath = "x"\nop = "is"', "op"), ('most = "17900 EUR"\nbound = 3', "bound"),
         ('most = "17900 EUR"\n[[ask_when]]\nop = "le"', "path"), ("most = [", "TOML"), ("", "most"),
+        ('most = "17900 EUR"\nper = ""', "unitCode"), ('most = "17900 EUR"\nper = 0', "unitCode"),
         ('most = "17900 EUR"\n' + "[[bound]]\n" * 61, "60"),
     ],
 )  # fmt: skip

@@ -23,6 +23,7 @@ SCRIPTS = {
     "coldstart": ("--repeat", "1"),
     "demo": ("--repeat", "1"),
     "compare": ("--offers", "20", "--repeat", "1"),
+    "drafting": ("--repeat", "1"),
 }
 WITHIN = 120  # s
 FIELDS = {"name", "value", "unit", "target", "ok", "spread", "samples", "conditions"}

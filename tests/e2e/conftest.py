@@ -245,6 +245,13 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
         yield Stage(tmp_path, exits)
 
 
+@pytest.fixture(scope="module")
+def shared_stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """Give one stage to all tests of a module, where setting it costs more than they do."""
+    with contextlib.ExitStack() as exits:
+        yield Stage(tmp_path_factory.mktemp("stage"), exits)
+
+
 @pytest.fixture
 def until() -> Callable[..., Any]:
     """Give the polling of a condition with a deadline."""

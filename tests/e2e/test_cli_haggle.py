@@ -74,3 +74,18 @@ def _nobody_learnt(folder: Path, *secrets: str) -> None:
     for path, data in texts.items():
         for secret in secrets:
             assert secret.encode() not in data, path
+
+
+def test_a_mandate_file_is_never_overwritten_nor_read_in_part(stage: Any, want: str) -> None:
+    stage.relay("a")
+    person = stage.person("robin", "a")
+    stage.write("want.toml", want)
+    person("demand", "cast", "want.toml", "--yes")
+    stage.write("mandate.toml", MANDATE)
+    assert "exists already" in person("deal", "mandate", "d1", "-o", "mandate.toml", code=1).err
+    assert (stage.folder / "mandate.toml").read_text(encoding="utf-8") == MANDATE
+    stage.write("long.toml", MANDATE + "#" * 70_000)
+    assert "larger than" in person("deal", "haggle", "d1", "--mandate", "long.toml", code=2).err
+    (stage.folder / "other.toml").write_bytes(b"\xff\xfe")
+    assert "UTF-8" in person("deal", "haggle", "d1", "--mandate", "other.toml", code=2).err
+    assert "deal mandate d1 -o" in person("deal", "haggle", "d1", code=1).err

@@ -15,6 +15,8 @@ def test_cli_questions_amendments_and_what_follows_a_deal(stage: Any, until: Any
     stage.write("want.toml", want)
     person.json("demand", "cast", person.json("demand", "preview", "want.toml")["draft"])
     until(lambda: person.json("offer", "list", "d1")["total"] == 1)
+    assert "dear is not" in person("deal", "counter", "o1", "--total", "dear", code=2).err
+    assert "deal counter o1" in person("offer", "view", "o1").out
     asked = person.json("deal", "ask", "o1", "How many owners has it had?", "--about", OWNERS)
     assert asked["state"] == "offered"
     (question,) = until(lambda: alder.json("vendor", "question", "list")["questions"])
@@ -29,9 +31,11 @@ def test_cli_questions_amendments_and_what_follows_a_deal(stage: Any, until: Any
 
     assert person.json("deal", "accept", "o1", "--yes", "--wait", "30")["state"] == "agreed"
     before = person.json("agreement", "list")["agreements"][0]
+    assert "dear is not an amount" in alder("vendor", "amend", "o1", "--total", "dear", code=2).err
     alder.json("vendor", "amend", "o1", "--total", "15000.00")
     until(lambda: person.json("offer", "view", "o1")["state"] == "amending")
     assert person.json("agreement", "list")["agreements"] == [before]
+    assert "stands until you accept" in person("offer", "view", "o1").out
     assert person.json("deal", "accept", "o1", "--yes", "--wait", "30")["state"] == "agreed"
     (after,) = person.json("agreement", "list")["agreements"]
     assert after["id"] != before["id"]

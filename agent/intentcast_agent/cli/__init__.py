@@ -30,8 +30,13 @@ _COMMANDS = {
     "criteria": ("criteria", "What counts for you when offers are compared."),
     "agreement": ("agreement", "List, export and verify agreements."),
     "contact": ("setup", "What the winner of an agreement is told about you."),
+    "relation": ("identity", "Who knows what about you, since when, and why."),
+    "identity": ("identity", "The keys this agent has, and who can see them."),
+    "relay": ("relay", "The relays this agent uses."),
     "vendor": ("vendor", "Answer demands from your stock, by your policy."),
+    "open": ("open", "Open the page in your browser."),
     "serve": ("serve", "Keep this agent running."),
+    "backup": ("backup", "Keep a sealed copy of everything, prove it, put it back elsewhere."),
     "status": ("status", "What runs, what waits, whose turn it is."),
     "doctor": ("status", "Check this agent's setup and its relays."),
     "demo": ("demo", "See the whole thing: relays, vendors, one deal, in a minute."),
@@ -46,7 +51,8 @@ class _Lazy(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         module = import_module(f"intentcast_agent.cli.{_COMMANDS[cmd_name][0]}")
-        command: click.Command = getattr(module, cmd_name)
+        # `open` is what Python calls a function of its own.
+        command: click.Command = getattr(module, "open_page" if cmd_name == "open" else cmd_name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -1,4 +1,4 @@
-"""Commands on agreements: list, view, export, verify."""
+"""Commands on agreements: list, view, export, order, verify."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from intentcast_agent.cli.call import call, fail, json_option, passphrase_option, show
-from intentcast_agent.cli.table import amount, plain, rows, when
+from intentcast_agent.cli.table import amount, json_text, plain, rows, when
 
 
 @click.group()
@@ -77,6 +77,15 @@ def export(name: str, output: Path | None, as_json: bool, passphrase_file: Path 
     path.write_bytes(bytes.fromhex(result["bundle"]))
     told = {"path": str(path), "id": result["id"]}
     show(told, as_json, lambda _: [f"Wrote {path}. Anyone can check it: intentcast agreement verify {path}"])
+
+
+@agreement.command()
+@click.argument("name", metavar="AGREEMENT")
+@passphrase_option
+@json_option
+def order(name: str, as_json: bool, passphrase_file: Path | None) -> None:
+    """Print an agreement as schema.org's Order, for other programs; only the exported file proves anything."""
+    show(call("agreement_order", agreement=name), as_json, lambda one: [json_text(one["order"], 2)])
 
 
 @agreement.command()

@@ -42,18 +42,24 @@ def home() -> Home:
 
 def unlock(place: Home, passphrase_file: Path | None = None) -> Any:
     """Open the keystore: by key file, passphrase file, systemd credential or prompt. Raises KeystoreError."""
-    from intentcast_agent.keystore import open_keystore, status  # noqa: PLC0415
+    from intentcast_agent.keystore import open_keystore  # noqa: PLC0415
+
+    return open_keystore(place.keystore, ask_passphrase(place, passphrase_file))
+
+
+def ask_passphrase(place: Home, passphrase_file: Path | None) -> bytes | None:
+    """Return the passphrase if the keystore wants one and a source has it; raises Failed where there is no keystore."""
+    from intentcast_agent.keystore import status  # noqa: PLC0415
     from intentcast_agent.passphrase import read_passphrase  # noqa: PLC0415
 
     state = status(place.keystore)
     if state == "missing":
         raise fail("This agent is not set up yet. Start with: intentcast init", "not found", 3)
-    passphrase = None
-    if state == "passphrase":
-        asks = sys.stdin.isatty() and sys.stderr.isatty()
-        prompt = (lambda: click.prompt("Passphrase", hide_input=True, err=True)) if asks else None
-        passphrase = read_passphrase(file=passphrase_file, env=os.environ, prompt=prompt)
-    return open_keystore(place.keystore, passphrase)
+    if state != "passphrase":
+        return None
+    asks = sys.stdin.isatty() and sys.stderr.isatty()
+    prompt = (lambda: click.prompt("Passphrase", hide_input=True, err=True)) if asks else None
+    return read_passphrase(file=passphrase_file, env=os.environ, prompt=prompt)
 
 
 class Enough(Exception):
@@ -74,6 +80,19 @@ def call(verb: str, *, on_event: Callable[[Any], None] | None = None, **args: An
         return _call(verb, on_event, args)
     except Enough:
         return None
+
+
+def stated(verb: str, **args: Any) -> Any:
+    """Do a verb with amounts or facts as they were typed; one that the rules refuse is an error of usage."""
+    try:
+        return call(verb, **args)
+    except Failed as error:
+        if not error.code.startswith("invalid."):
+            raise
+        from intentcast_protocol.errors import CODES  # noqa: PLC0415
+
+        detail = str(error).removeprefix(CODES.get(error.code, "")).strip().removeprefix("(").removesuffix(")")
+        raise fail(f"{detail}." if detail else str(error), error.code, 2) from error
 
 
 def _call(verb: str, on_event: Callable[[Any], None] | None, args: dict[str, Any]) -> Any:

@@ -3,6 +3,8 @@
 import csv
 import io
 import re
+import shutil
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from intentcast_agent.cli.call import call, fail, json_option, passphrase_option
 from intentcast_agent.cli.table import amount, domain, plain, rows
 
 _PINNED = 5  # columns that a person can take in
-_CELL = 26  # columns of the terminal that one offer has
+_CELL = 24  # columns of the terminal that one offer has
 _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?", re.ASCII)
 _FORMULA = ("=", "+", "-", "@", "|", "＝", "＋", "－", "＠")  # what a spreadsheet may take for a formula
 _MARKS = {"met": "✓", "unmet": "✗", "unknown": "?"}
@@ -47,8 +49,9 @@ def compare(
 def _lines(result: dict[str, Any], every: bool) -> Iterable[str]:
     ranked = [one for one in result["offers"] if one.get("comparison")]
     shown = ranked if every else ranked[:_PINNED]
-    for start in range(0, len(shown), _PINNED):
-        yield from _side_by_side(result, shown[start : start + _PINNED], every)
+    across = _across()
+    for start in range(0, len(shown), across):
+        yield from _side_by_side(result, shown[start : start + across], every)
         yield ""
     if len(ranked) > len(shown):
         yield f"{len(ranked) - len(shown)} more; to see them: --all"
@@ -67,6 +70,13 @@ def _lines(result: dict[str, Any], every: bool) -> Iterable[str]:
         yield f"Next: intentcast deal counter {best} --total …   or   intentcast deal accept {best}"
 
 
+def _across() -> int:
+    """Return how many offers stand side by side: what the terminal has room for, if there is one."""
+    if not sys.stdout.isatty():
+        return _PINNED
+    return min(max(shutil.get_terminal_size().columns // (_CELL + 2) - 1, 1), _PINNED)
+
+
 def _cautions(one: dict[str, Any]) -> Iterable[str]:
     for warning in one["comparison"]["warnings"]:
         yield f"look out: {one['name']} {plain(one['vendor'], 40)}: {warning}."
@@ -82,7 +92,7 @@ def _side_by_side(result: dict[str, Any], offers: Sequence[dict[str, Any]], ever
         ["vendor", *(one["vendor"] for one in offers)],
         ["domain", *(domain(one) for one in offers)],
         ["fit", *(one["fit"] for one in offers)],
-        ["score, of 1", *(f"{one['score']:.2f}" for one in offers)],
+        ["score, of 1", *(f"{one['score']:.3f}" for one in offers)],
     ]
     for criterion in result["criteria"]:
         found = [one["criteria"][criterion["name"]] for one in told]
@@ -96,7 +106,8 @@ def _side_by_side(result: dict[str, Any], offers: Sequence[dict[str, Any]], ever
     lines.append(["against its peers", *(_peers(one["peers"]) for one in told)])
     lines.append(["beaten throughout by", *(one["dominated_by"] or "–" for one in told)])
     names = [one["name"] for one in offers]
-    told_already = {"category", "sku", *(one["path"].removeprefix("itemOffered.") for one in result["criteria"])}
+    told_already = {one["path"].removeprefix("itemOffered.") for one in result["criteria"]}
+    told_already |= {"category", "sku", "image"}
     for path, values in result["attributes"].items():
         row = [values[name] for name in names]
         if path not in told_already and (every or len(names) == 1 or len(set(row)) > 1):
@@ -115,7 +126,7 @@ def _peers(peers: dict[str, Any] | None) -> str:
         return "–"
     percent = peers["percent"]
     side = f"{min(abs(percent), 999)} % {'below' if percent < 0 else 'above'}" if percent else "at"
-    return f"{side} the median of {peers['count']}"
+    return f"{side} median of {peers['count']}"
 
 
 def wins(one: dict[str, Any]) -> Iterable[str]:

@@ -57,4 +57,4 @@ def reset(category: str, as_json: bool, passphrase_file: Path | None) -> None:
 
 def _kept(result: dict[str, Any]) -> Iterable[str]:
     whose = "Your criteria" if result["own"] else "The criteria that come with us"
-    yield f"{whose} for {result['category'] or 'anything'} are in force. Next: intentcast offer compare d1"
+    yield f"{whose} for {result['category'] or 'anything'} are in force. Next: intentcast offer compare DEMAND"

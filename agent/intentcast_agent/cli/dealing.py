@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from intentcast_agent.cli.call import call, json_option, passphrase_option, show
+from intentcast_agent.cli.call import call, json_option, passphrase_option, show, stated
 from intentcast_agent.cli.table import plain, rows, when
 
 
@@ -46,7 +46,7 @@ def _question_lines(result: dict[str, Any]) -> Iterable[str]:
 @json_option
 def answer(session: str, text: str, facts: tuple[str, ...], as_json: bool, passphrase_file: Path | None) -> None:
     """Answer a person's question. Facts also go into a new offer, which replaces your last."""
-    show(call("vendor_answer", session=session, text=text, facts=list(facts)), as_json, _said)
+    show(stated("vendor_answer", session=session, text=text, facts=list(facts)), as_json, _said)
 
 
 @click.command()
@@ -56,7 +56,7 @@ def answer(session: str, text: str, facts: tuple[str, ...], as_json: bool, passp
 @json_option
 def amend(session: str, total: str, as_json: bool, passphrase_file: Path | None) -> None:
     """Offer a change to an agreement. It stands as it is until the person has accepted."""
-    show(call("vendor_amend", session=session, total=total), as_json, _said)
+    show(stated("vendor_amend", session=session, total=total), as_json, _said)
 
 
 @click.command()
@@ -66,7 +66,8 @@ def amend(session: str, total: str, as_json: bool, passphrase_file: Path | None)
 @json_option
 def deliver(session: str, text: str, as_json: bool, passphrase_file: Path | None) -> None:
     """Tell the person that what was agreed is delivered."""
-    show(call("vendor_deliver", session=session, text=text), as_json, _said)
+    result = call("vendor_deliver", session=session, text=text)
+    show(result, as_json, lambda one: [f"{one['session']} {plain(one['item'] or '', 80)}: the person is told."])
 
 
 def _said(one: dict[str, Any]) -> Iterable[str]:

@@ -1,6 +1,7 @@
 """Commands on demands: draft, preview, cast, list, view, withdraw; and, from its own module, invite."""
 
 import sys
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -24,31 +25,61 @@ demand.add_command(invite)
 @demand.command()
 @click.argument("words", nargs=-1)
 @click.option("--template", is_flag=True, help="Start from a commented example instead of words.")
+@click.option(
+    "--kind", type=click.Choice(["car", "phone-plan", "home-repair", "insurance"]), help="Such an example for a kind."
+)
 @click.option("--admit", multiple=True, metavar="RUNG", help="Who may write first: domain, invite, stamp:N.")
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write to a file.")
 @json_option
 def draft(
-    words: tuple[str, ...], template: bool, admit: tuple[str, ...], output: Path | None, as_json: bool
+    words: tuple[str, ...], template: bool, kind: str | None, admit: tuple[str, ...], output: Path | None, as_json: bool
 ) -> None:  # fmt: skip
     """Write a draft to edit, from plain words or a template. Nothing leaves this machine.
 
     \b
     Example: intentcast demand draft "car under 18500 EUR in NL max 90000 km 2017 or newer" -o car.toml
     """
-    from intentcast_agent.person.draft import TEMPLATE, from_words, with_admit  # noqa: PLC0415
+    from intentcast_agent.person.draft import with_admit  # noqa: PLC0415
+    from intentcast_agent.person.drafting.teaching import TEACHING  # noqa: PLC0415
 
-    if not words and not template:
-        raise click.UsageError('Say what you want, e.g. "car under 18500 EUR", or use --template.')
-    text = TEMPLATE if template else from_words(" ".join(words))
+    if not words and not template and not kind:
+        raise click.UsageError('Say what you want, e.g. "car under 18500 EUR", or use --template or --kind.')
+    if words and (template or kind):
+        raise click.UsageError("Say it in words or start from an example, not both.")
+    text, understood = _drafted(" ".join(words)) if words else (TEACHING[kind or "car"], {})
     text = with_admit(text, admit) if admit else text
+    if understood and not as_json:
+        # Beside the draft, not in it: it can be redirected into a file.
+        for line in _understood(understood):
+            click.echo(line, err=True)
     if output:
         if output.exists():
             raise fail(f"{output} exists already; name another file.")
         output.write_text(text, encoding="utf-8")
-        result = {"file": str(output), "draft": text}
+        result = {"file": str(output), "draft": text, **understood}
         show(result, as_json, lambda _: [f"Wrote {output}. Edit it, then: intentcast demand preview {output}"])
     else:
-        show({"file": None, "draft": text}, as_json, lambda _: [text.rstrip("\n")])
+        show({"file": None, "draft": text, **understood}, as_json, lambda _: [text.rstrip("\n")])
+
+
+def _drafted(words: str) -> tuple[str, dict[str, Any]]:
+    from intentcast_agent.person.drafting.reading import read_words  # noqa: PLC0415
+    from intentcast_agent.person.drafting.template import template_of, understood  # noqa: PLC0415
+
+    reading = read_words(words, int(time.time()))
+    names = ("name", "value", "strength", "words")
+    slots = [dict(zip(names, row, strict=True)) for row in understood(reading)]
+    return template_of(reading), {"slots": slots, "rest": reading.rest, "withheld": list(reading.withheld)}
+
+
+def _understood(understood: dict[str, Any]) -> Iterable[str]:
+    lines = [[plain(one[name]) for name in ("words", "name", "value", "strength")] for one in understood["slots"]]
+    yield from rows(("you said", "understood", "as", ""), lines)
+    if understood["rest"]:
+        yield f"Not understood, kept as text: {plain(understood['rest'])}"
+    if understood["withheld"]:
+        yield f"Kept out of the draft, for it is nobody's business: {plain(', '.join(understood['withheld']))}"
+    yield ""
 
 
 @demand.command()
@@ -92,7 +123,8 @@ def _previewed(result: dict[str, Any]) -> Iterable[str]:
     yield result["vendor"]["note"]
     told = ", ".join(f"{name} {plain(value)}" for name, value in winner.items())
     yield f"The winner, at agreement: {told or 'nothing; set it with: intentcast contact set name=… email=…'}"
-    kept = ", ".join(f"{name} {value}" for name, value in private.items() if name != "currency")
+    currency = private.get("currency", "")
+    kept = ", ".join(f"{name} {value} {currency}".rstrip() for name, value in private.items() if name != "currency")
     yield f"Nobody, ever: {kept or 'no reserve price was given'}"
     yield ""
     for relay, heard in result["listeners"].items():
@@ -159,6 +191,8 @@ def _next(result: dict[str, Any]) -> Iterable[str]:
     name = result["name"]
     if any(offer["total"] for offer in result["offers"]):
         yield f"Next: intentcast offer compare {name}"
+    elif asking := [offer["name"] for offer in result["offers"] if offer["state"] == "asking"]:
+        yield f"A vendor asks you something. Next: intentcast offer view {asking[0]}"
     else:
         yield f"No offers yet. Next: intentcast offer list {name} --wait 60   (or keep listening: intentcast serve)"
 

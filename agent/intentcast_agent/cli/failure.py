@@ -71,12 +71,7 @@ def _read_ours(error: BaseException) -> tuple[str, str, int]:
     from intentcast_agent.keystore import KeystoreError  # noqa: PLC0415
     from intentcast_agent.settings import SettingsError  # noqa: PLC0415
     from intentcast_agent.store import StoreNewer  # noqa: PLC0415
-    from intentcast_agent.vendor.entry import PolicyError  # noqa: PLC0415
-    from intentcast_agent.vendor.inventory.mappingfile import MappingInvalid  # noqa: PLC0415
-    from intentcast_agent.vendor.inventory.stock import FeedUnreadable  # noqa: PLC0415
 
-    if isinstance(error, PolicyError | MappingInvalid | FeedUnreadable):
-        return "usage", str(error), 2
     if isinstance(error, KeystoreError | SettingsError | StoreNewer | ColumnDamaged):
         return "failure", str(error), 1
     if os.environ.get("INTENTCAST_DEBUG"):

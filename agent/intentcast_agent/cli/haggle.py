@@ -6,10 +6,12 @@ from typing import Any
 
 import click
 
+from intentcast_agent.api import Failed
 from intentcast_agent.cli.call import busy, call, fail, json_option, passphrase_option, show
 from intentcast_agent.cli.table import amount, plain, rows, when
 
 _WORKING = "at work"
+_MOST = 65_536  # bytes of a mandate file
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -22,6 +24,8 @@ def mandate(demand: str, output: Path | None, as_json: bool, passphrase_file: Pa
     """Write a mandate for a demand, to look over: what the agent may do without asking you."""
     result = call("mandate_draft", demand=demand)
     if output:
+        if output.exists():
+            raise fail(f"{output} exists already; name another file.")
         output.write_text(result["text"], encoding="utf-8")
         lines = [f"Look it over, then: intentcast deal haggle {demand} --mandate {output}"]
         show(result, as_json, lambda _: lines)
@@ -48,21 +52,46 @@ def haggle(
         raise click.UsageError("--strategy goes with --mandate.")
     if file is not None:
         named: dict[str, Any] = {"strategy": strategy} if strategy else {}
-        call("haggle_begin", demand=demand, mandate=file.read_text(encoding="utf-8"), **named)
+        call("haggle_begin", demand=demand, mandate=_read(file), **named)
     view: dict[str, Any] = {}
     told = set[tuple[Any, ...]]()
 
     def on_event(now: dict[str, Any]) -> None:
+        if not as_json and not view and now["state"] == _WORKING:
+            click.echo(f"At work under the mandate until {when(now['deadline'])}; what was said so far, and then live:")
         view.update(now)
         if not as_json:
             for line in news(now, told):
                 click.echo(line)
 
     with busy("Haggling…", as_json):
-        call("haggle_watch", on_event=on_event, demand=demand, within=wait)
+        _under(demand, "haggle_watch", on_event=on_event, within=wait)
     working = view["state"] == _WORKING
     failed = fail(f"Still at work. Watch on: intentcast deal haggle {demand}", "nothing yet", 7) if working else None
     show(view, as_json, _outcome, failed)
+
+
+def _read(file: Path) -> str:
+    """Read a mandate; one that is too long is refused, since a part of it would allow more than the whole."""
+    with file.open("rb") as stream:
+        data = stream.read(_MOST + 1)
+    if len(data) > _MOST:
+        raise click.UsageError(f"{file} is larger than {_MOST // 1024} KiB.")
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise click.UsageError(f"{file} is not UTF-8 text.") from error
+
+
+def _under(demand: str, verb: str, **args: Any) -> Any:
+    """Do a verb on the mandate of a demand; where it has none, say how to write one."""
+    try:
+        return call(verb, demand=demand, **args)
+    except Failed as error:
+        if error.code != "refused.mandate.denied":
+            raise
+        words = f"{demand} is under no mandate. To write one: intentcast deal mandate {demand} -o mandate.toml"
+        raise fail(words, error.code) from error
 
 
 @click.command()
@@ -71,7 +100,7 @@ def haggle(
 @json_option
 def stop(demand: str, as_json: bool, passphrase_file: Path | None) -> None:
     """Take the mandate of a demand back. What was signed stays signed; the offers stay yours to answer."""
-    show(call("haggle_stop", demand=demand), as_json, _outcome)
+    show(_under(demand, "haggle_stop"), as_json, _outcome)
 
 
 def news(view: dict[str, Any], told: set[tuple[Any, ...]]) -> Iterable[str]:
@@ -79,10 +108,11 @@ def news(view: dict[str, Any], told: set[tuple[Any, ...]]) -> Iterable[str]:
     for thread in view["threads"]:
         who = f"{thread['offer']} {plain(thread['vendor'], 24)}"
         for at, one in enumerate(thread["said"]):
-            if (thread["offer"], at) not in told:
-                told.add((thread["offer"], at))
-                verb = "offers" if one["from"] == "vendor" else "you counter"
-                yield f"  {who:30} {verb:11} {amount(one['total'], one['currency'], None)}{_with(one['conditions'])}"
+            verb = "offers" if one["from"] == "vendor" else "you counter"
+            line = f"  {who:30} {verb:11} {amount(one['total'], one['currency'], None)}{_with(one['conditions'])}"
+            if (at, line) not in told:  # an offer may replace the one before, unanswered
+                told.add((at, line))
+                yield line
         if thread["accepted"] and (thread["offer"], "accepted") not in told:
             told.add((thread["offer"], "accepted"))
             yield f"  {who:30} accepted"
@@ -103,12 +133,14 @@ def _outcome(view: dict[str, Any]) -> Iterable[str]:
             for one in view["threads"]
         ],
     )  # fmt: skip
-    for act in view["acts"]:
+    acts = [act for act in view["acts"] if act["at"] >= view["started"]]  # not those of a mandate before
+    for act in acts:
         if act["decision"] != "allowed" or act["kind"] == "accept":
             yield f"  {when(act['at'])}  {act['offer']} {act['kind']}: {act['decision']} by {act['clause']}" + _why(act)
-    counters = sum(act["kind"] == "counter" and act["decision"] == "allowed" for act in view["acts"])
+    counters = sum(act["kind"] == "counter" and act["decision"] == "allowed" for act in acts)
     if counters:
-        yield f"  {counters} counters, each allowed by acts.counter and within every bound."
+        said = "1 counter," if counters == 1 else f"{counters} counters, each"
+        yield f"  {said} allowed by acts.counter and within every bound."
     reason = f": {plain(view['reason'], 150)}" if view["reason"] else ""
     yield f"{view['demand']} is {_STATES[view['state']]}{reason}"
     if view["state"] == "yours":

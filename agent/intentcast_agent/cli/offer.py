@@ -7,11 +7,16 @@ from typing import Any
 
 import click
 
-from intentcast_agent.cli.call import Enough, busy, call, fail, json_option, passphrase_option, show
+from intentcast_agent.cli.call import Enough, busy, call, fail, json_option, passphrase_option, show, stated
 from intentcast_agent.cli.compare import compare
 from intentcast_agent.cli.haggle import haggle, mandate, stop
 from intentcast_agent.cli.table import amount, domain, plain, rows, turn, when
 
+_NEXT = {
+    "asking": "Next: intentcast deal answer {0} --yes   or --fact PATH=VALUE   or --no",
+    "offered": "Next: intentcast deal accept {0}   or   intentcast deal counter {0} --total …",
+    "amending": "This would change what you agreed on, which stands until you accept: intentcast deal accept {0}",
+}
 _ENOUGH = 2  # relays that have seen a domain, for an accept without a say-so
 
 
@@ -38,7 +43,7 @@ def offer_rows(listed: dict[str, Any]) -> Iterable[str]:
         ("", "vendor", "domain", "total to you", "fit", "score", "state", "next"),
         [
             (one["name"], one["vendor"], domain(one), amount(one["total"], one["currency"], one.get("per")),
-             one["fit"] or "–", "–" if one["score"] is None else f"{one['score']:.2f}", one["state"], turn(one))
+             one["fit"] or "–", "–" if one["score"] is None else f"{one['score']:.3f}", one["state"], turn(one))
             for one in listed["offers"]
         ],
     )  # fmt: skip
@@ -115,6 +120,9 @@ def _viewed(one: dict[str, Any]) -> Iterable[str]:
         yield f"  {when(row['at'])}  {row['decision']}: {row['attribute']} ({row['reason']})"
     for row in one["accepted"]:
         yield f"  {when(row['at'])}  accepted: {row['reason']}"
+    if one["turn"] == "person" and one["state"] in _NEXT:
+        yield ""
+        yield _NEXT[one["state"]].format(one["name"])
 
 
 def _fact(fact: dict[str, Any]) -> str:
@@ -162,8 +170,8 @@ def counter(
     wanted: dict[str, Any] = {"total": total, "delivery": delivery, "warranty": warranty, "extras": listed}
     if all(one is None for one in wanted.values()):
         raise click.UsageError("Say what is to be different: --total, --delivery, --warranty, --extra or --no-extras.")
-    before = call("deal_counter", offer=name, text=text, **wanted)
-    result = _wait(before, wait, as_json)
+    before = call("offer_view", offer=name)
+    result = _wait(stated("deal_counter", offer=name, text=text, **wanted), wait, as_json)
     failed = None
     if wait and result["turn"] == "vendor":
         failed = fail(f"No answer yet. Next: intentcast offer view {name}", "nothing yet", 7)
@@ -182,8 +190,10 @@ def _answered(one: dict[str, Any], before: str | None) -> Iterable[str]:
     price = amount(one["total"], one["currency"], one.get("per"))
     change = f" (before: {before})" if before not in (None, one["total"]) else ""
     yield f"{one['name']} {plain(one['vendor'])}: {price}{change}, {one['state']}; next: {turn(one)}"
-    if one["turn"] == "person" and one["state"] == "offered":
-        yield f"Next: intentcast deal accept {one['name']}   or   intentcast deal counter {one['name']} --total …"
+    if one["total"]:
+        yield "  " + "; ".join(f"{name}: {plain(said, 80)}" for name, said in one["conditions"].items())
+    if one["turn"] == "person" and one["state"] in _NEXT:
+        yield _NEXT[one["state"]].format(one["name"])
 
 
 @deal.command()
@@ -213,7 +223,7 @@ def answer(
 
     Without --yes a must-have that stays unknown means no.
     """
-    before = call("deal_answer", offer=name, text=text, facts=list(facts), all_the_same=all_the_same)
+    before = stated("deal_answer", offer=name, text=text, facts=list(facts), all_the_same=all_the_same)
     result = _wait(before, wait, as_json)
     failed = None
     if wait and result["turn"] == "vendor":
@@ -231,7 +241,7 @@ def answer(
 @json_option
 def ask(name: str, text: str, about: str | None, as_json: bool, passphrase_file: Path | None) -> None:
     """Ask a vendor something. Of an offer that has lapsed, it may bring a new one."""
-    result = call("deal_ask", offer=name, text=text, path=about)
+    result = stated("deal_ask", offer=name, text=text, path=about)
     show(result, as_json, lambda one: [f"Asked. The answer will be in: intentcast offer view {one['name']}"])
 
 

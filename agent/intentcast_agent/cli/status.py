@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from intentcast_agent.api import NoAgent, ask
-from intentcast_agent.cli.call import fail, home, json_option, show
+from intentcast_agent.api import Failed, NoAgent, ask
+from intentcast_agent.cli.call import call, fail, home, json_option, show
 from intentcast_agent.cli.table import plain
 from intentcast_agent.home import Home, HomeError
 
@@ -38,9 +38,12 @@ def _at_rest(place: Home) -> dict[str, Any]:
     result: dict[str, Any] = {"set_up": place.keystore.exists(), "relays": dict.fromkeys(relays, False)}
     if not place.database.exists():
         nothing = dict.fromkeys(("outbox", "demand", "session", "agreement", "stock"), 0)
-        return {**result, "needs_you": [], "domain": None, **nothing}
+        return {**result, "needs_you": [], "domain": None, "backup": _backup(None), **nothing}
     with closing(sqlite3.connect(f"file:{place.database}?mode=ro", uri=True)) as db:
-        sql = "SELECT number FROM session WHERE role = 'person' AND state IN ('offered', 'asking', 'conflict')"
+        sql = (
+            "SELECT number FROM session WHERE role = 'person' AND (state IN ('asking', 'amending', 'conflict') OR "
+            "state = 'offered' AND demand IN (SELECT id FROM demand WHERE state = 'open'))"
+        )
         result["needs_you"] = [f"o{number}" for (number,) in db.execute(sql)]
         result["outbox"] = db.execute("SELECT count(DISTINCT outbox) FROM delivery WHERE state = 'queued'").fetchone()[
             0
@@ -48,7 +51,27 @@ def _at_rest(place: Home) -> dict[str, Any]:
         for table in ("demand", "session", "agreement", "stock"):
             result[table] = db.execute(f"SELECT count(*) FROM {table}").fetchone()[0]  # noqa: S608
         result["domain"] = _domain(db, relays)
+        result["backup"] = _backup(db)
     return result
+
+
+def _backup(db: sqlite3.Connection | None) -> dict[str, Any]:
+    """Return what can be said of backups without a key: whether there was one at all, not when."""
+    from intentcast_agent.backup.advice import advise  # noqa: PLC0415
+
+    names, anything, waiting = set(), False, 0
+    if db:
+        names = {name for (name,) in db.execute("SELECT name FROM private")}
+        anything = bool(db.execute("SELECT 1 FROM demand UNION SELECT 1 FROM session").fetchone())
+        waiting = db.execute("SELECT count(*) FROM session WHERE restoring = 1").fetchone()[0]
+    advice = None if "backup" in names else advise(None, 0, anything=anything)
+    return {
+        "last": {"at": None} if "backup" in names else None,
+        "age_days": None,
+        "due": advice is not None,
+        "advice": advice,
+        "restored": {"waiting": waiting} if "restored" in names else None,
+    }
 
 
 def _domain(db: sqlite3.Connection, relays: tuple[str, ...]) -> dict[str, Any] | None:
@@ -81,6 +104,9 @@ def _lines(result: dict[str, Any]) -> Iterable[str]:
     yield f"{_count(result['outbox'], 'record')} to go out yet." if result["outbox"] else "Nothing waits to go out."
     needs = ", ".join(result["needs_you"])
     yield f"Your turn: {needs}" if needs else "Nothing needs you."
+    from intentcast_agent.cli.backup import backup_lines  # noqa: PLC0415
+
+    yield from backup_lines(result["backup"])
 
 
 def _count(number: int, noun: str) -> str:
@@ -120,6 +146,7 @@ def _checks(place: Home) -> Iterable[dict[str, Any]]:
     except KeystoreError as error:
         yield _check("keys", False, str(error))
     yield _check("database", *_database(place.database))
+    yield from _backups(place)
     try:
         relays = read_settings(place).relays
     except SettingsError as error:
@@ -147,6 +174,35 @@ def _domains(place: Home, relays: tuple[str, ...]) -> Iterable[dict[str, Any]]:
     for relay, one in known.items():
         found = "seen" if one["seen"] and not one["reason"] else f"not seen: {one['reason'] or 'it has lapsed'}"
         yield _check(f"your domain at {relay}", one["seen"], found)
+
+
+def _backups(place: Home) -> Iterable[dict[str, Any]]:
+    """Check that there is a backup, and that it is not old; no passphrase is asked for to learn its age."""
+    from intentcast_agent.columns import ColumnDamaged  # noqa: PLC0415
+    from intentcast_agent.keystore import KeystoreError  # noqa: PLC0415
+    from intentcast_agent.keystore import status as keystore_status  # noqa: PLC0415
+    from intentcast_agent.settings import SettingsError  # noqa: PLC0415
+    from intentcast_agent.store import StoreNewer  # noqa: PLC0415
+
+    if not place.database.exists():
+        return
+    try:
+        if keystore_status(place.keystore) == "keyfile":
+            state = call("backup_state")
+        else:
+            try:
+                state = ask(place, "backup_state", {})
+            except NoAgent:
+                with closing(sqlite3.connect(f"file:{place.database}?mode=ro", uri=True)) as db:
+                    state = _backup(db)
+    except (KeystoreError, HomeError, SettingsError, ColumnDamaged, StoreNewer, Failed, sqlite3.Error):
+        return  # what is wrong there is told by another check
+    days = state["age_days"]
+    if days is None:
+        found = "there is one; its age is told while the agent runs" if state["last"] else "nothing to keep yet"
+    else:
+        found = "made today" if days == 0 else f"{days} days old"
+    yield _check("backup", not state["due"], state["advice"] or found)
 
 
 def _check(name: str, ok: bool, found: str) -> dict[str, Any]:

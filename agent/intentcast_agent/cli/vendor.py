@@ -89,7 +89,25 @@ def check(file: Path, mapping: Path | None, as_json: bool) -> None:
 @passphrase_option
 @json_option
 def load(file: Path, mapping: Path | None, name: str | None, as_json: bool, passphrase_file: Path | None) -> None:
-    """Load a feed into stock. Broken rows are reported and left out; the rest is loaded."""
+    """Load a feed into stock. Broken rows are reported and left out; the rest is loaded.
+
+    \b
+    A mapping, for columns with names of your own:
+      [columns.number]
+      path = "sku"
+      [columns.price_eur]
+      path = "price"
+      currency = "EUR"
+      [columns.km]
+      path = "item.mileageFromOdometer"
+      unit = "KMT"
+      [columns.fuel]
+      path = "item.fuelType"
+      values = { Gasoline = "Petrol" }
+      [defaults]
+      category = "vehicles-parts/vehicles/motor-vehicles/cars-trucks-vans"
+      name = "{manufacturer} {model}"
+    """
     _read(file, mapping)  # here first, so that what is wrong with it is said at once
     where = str(mapping.absolute()) if mapping else None
     result = call("vendor_load", file=str(file.absolute()), name=name or file.name, mapping=where)
@@ -187,13 +205,16 @@ def test_policy(
     file: Path | None, sku: str | None, opens: str, pays: str, as_json: bool, passphrase_file: Path | None
 ) -> None:
     """Rehearse a policy, the one in use by default: what your bot would say to a made-up person. Changes nothing."""
-    from intentcast_agent.vendor.entry import read_percent  # noqa: PLC0415
+    from intentcast_agent.vendor.entry import PolicyError, read_percent  # noqa: PLC0415
     from intentcast_agent.vendor.policy import read_policy  # noqa: PLC0415
 
     text = _text(file) if file else _policy_in_use()
     read_policy(text)  # here first, so that what is wrong with it is said at once
     for option, share in (("--opens", opens), ("--pays", pays)):
-        read_percent(option, share)
+        try:
+            read_percent(option, share)
+        except PolicyError as error:
+            raise click.UsageError(f"{option} is a share such as 80%, from 0% to 100%.") from error
     result = call("vendor_policy_test", text=text, opens=opens, pays=pays, sku=sku)
     show(result, as_json, _rehearsal_lines)
 
@@ -249,9 +270,16 @@ def deals(as_json: bool, passphrase_file: Path | None) -> None:
 
 def _deal_lines(result: dict[str, Any]) -> Iterable[str]:
     yield from rows(
-        ("at", "outcome", "item", "state", "why"),
+        ("", "outcome", "item", "state", "at", "why"),
         [
-            (when(one["at"]), one["outcome"], one["sku"] or "–", one["state"] or "–", one["reason"])
+            (
+                one["session"] or "–",
+                when(one["at"]),
+                one["outcome"],
+                one["sku"] or "–",
+                one["state"] or "–",
+                one["reason"],
+            )
             for one in result["deals"]
         ],
     )

@@ -142,7 +142,8 @@ async def _deal(service: Service, kept: Path, tell: Tell) -> Json:
     made = await service.demand_preview(CAR)
     public = made["public"]
     tell(f"\nWanted: {made['public']['view']['name']}, at most 18500.00 EUR and 90000 km, near Utrecht.")
-    tell(f"  everyone learns {public['size']} signed bytes, with cells {made['public']['view']['areaServed']['cells']}")
+    cells = ", ".join(public["view"]["areaServed"]["cells"])
+    tell(f"  everyone learns {public['size']} signed bytes, and of the place only the cells {cells}")
     tell(f"  a vendor under your terms learns no more; the winner learns {', '.join(made['winner']['attributes'])}")
     tell(f"  nobody learns your reserve of {made['private']['reserve']} EUR")
     demand = (await service.demand_cast(made["draft"]))["name"]
@@ -161,9 +162,9 @@ async def _deal(service: Service, kept: Path, tell: Tell) -> Json:
              f"{offer['witnessed']}")  # fmt: skip
     compared = await service.offer_compare(demand)
     tell(f"  {compared['why']}")
-    for offer in compared["offers"]:
-        for line in wins(offer) if offer.get("comparison") else ():
-            tell(f"  {line}")
+    runner_up = [one for one in compared["offers"] if one.get("comparison") and one["fit"] == "fits"][1:2]
+    for line in (line for one in runner_up for line in wins(one)):
+        tell(f"  {line}")
     view = await _haggle(service, demand, tell)
     won = next(one for one in view["threads"] if one["state"] == "agreed")
     done = await service.offer_view(won["offer"])

@@ -32,3 +32,11 @@ CREATE TABLE concession (           -- what each offer of this vendor gives away
   dealt INTEGER                     -- when it was confirmed
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX concession_by_deal ON concession (dealt);
+
+CREATE TABLE idempotency (          -- what each write over HTTP came to, so that a repeat does nothing twice
+  key TEXT PRIMARY KEY,             -- the client's own
+  request BLOB NOT NULL,            -- (sealed) hash of what was asked
+  answer BLOB,                      -- (sealed) JSON; NULL while it is being done, or if the agent stopped meanwhile
+  at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX idempotency_by_age ON idempotency (at);

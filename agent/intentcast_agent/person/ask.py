@@ -15,6 +15,7 @@ from intentcast_agent.store import Transaction
 from intentcast_agent.witness import read_keys, witnesses
 
 MOST: Final = 4  # in one session
+_SHOWN: Final = 500  # characters of a reason: it repeats the demand's values, which may be many
 
 
 async def ask_unknown(tx: Transaction, dialogue: Dialogue, offer: Verified, now: int) -> None:
@@ -37,7 +38,7 @@ async def ask_unknown(tx: Transaction, dialogue: Dialogue, offer: Verified, now:
         unknown = found.verdict is Verdict.UNKNOWN and (wish.strength, wish.on_unknown) == ("must", "ask")
         if not unknown or wish.path in before or len(before) >= MOST:
             continue
-        words = f"{found.why}. What is it?"
+        words = f"{found.why[:_SHOWN]}. What is it?"
         if case is None or case.state != docket.AT_WORK:
             await talk.ask(tx, dialogue, words, now, wish.path, wish.unit)
         else:

@@ -6,6 +6,7 @@ Numbers may stand in quotes or bare; they are read exactly, never as floats. DES
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from decimal import Decimal
 from difflib import get_close_matches
 from functools import lru_cache
@@ -27,6 +28,8 @@ MAX_POINTS: Final = 64  # of one value function
 MAX_MONTHS: Final = 600
 _PATH = re.compile(r"@?[A-Za-z][A-Za-z0-9]{0,63}(?:\.@?[A-Za-z][A-Za-z0-9]{0,63}){0,7}", re.ASCII)
 _UNIT = re.compile(r"[A-Z0-9]{2,3}|%", re.ASCII)
+_HEADED = re.compile(r"(?m)^(?=[ \t]*\[\[?\w+\]\]?[ \t]*(?:#.*)?$)")
+_WEIGHED = re.compile(r"(?m)^[ \t]*weight[ \t]*=[ \t]*[^#\s]+")
 _FUNCTIONS = ("linear", "step", "target", "table")
 _TOP = ("unknown", "cost", "rates", "criterion")
 _ROW = ("name", "path", "weight", "unit", "unknown", *_FUNCTIONS)
@@ -76,6 +79,43 @@ def read_unknown(value: object) -> float:
     return _unit_number(words.get(value, value) if isinstance(value, str) else value, "unknown")
 
 
+def read_weights(text: object) -> dict[str, Decimal]:
+    """Read weights for one look, such as ``total=6,mileage=3``; raises CriteriaError."""
+    if not isinstance(text, str) or len(text) > MAX_LINE * 4:
+        raise CriteriaError("weights", "write name=number, separated by commas.")
+    pairs = (part.rpartition("=") for part in text.split(",") if part.strip())
+    return {name.strip(): _weight(number.strip(), f"weights: {name.strip()[:60]}") for name, _, number in pairs}
+
+
+def weigh(criteria: Criteria, weights: Mapping[str, Decimal]) -> Criteria:
+    """Return criteria with other weights for those that are named; raises CriteriaError for a name there is not."""
+    names = [one.name for one in criteria.criteria]
+    if strange := [name for name in weights if name not in names]:
+        raise CriteriaError("weights", f"there is no criterion {strange[0][:60]}. They are {', '.join(names)}.")
+    weighed = tuple(replace(one, weight=weights.get(one.name, one.weight)) for one in criteria.criteria)
+    if not any(one.weight for one in weighed):
+        raise CriteriaError("weights", "at least one weight is above 0.")
+    return replace(criteria, criteria=weighed)
+
+
+def write_weights(text: str, weights: Mapping[str, Decimal]) -> str:
+    """Return a person's criteria with other weights and not a character else changed; raises CriteriaError."""
+    wanted = weigh(read_criteria(text), weights)
+    parts = []
+    for part in _HEADED.split(text):
+        try:
+            rows = tomllib.loads(part).get("criterion", [])
+        except ValueError:
+            rows = []
+        if rows and rows[0].get("name") in weights:
+            part = _WEIGHED.sub(f"weight = {weights[rows[0]['name']].normalize():f}", part, count=1)  # noqa: PLW2901
+        parts.append(part)
+    written = "".join(parts)
+    if read_criteria(written) != wanted:
+        raise CriteriaError("weights", "these criteria are written in a way only you can change: edit them as text.")
+    return written
+
+
 def _check(raw: Any, keys: Iterable[str], where: str) -> dict[str, Any]:
     known = tuple(keys)
     if not isinstance(raw, dict):
@@ -94,9 +134,7 @@ def _criterion(raw: Any, where: str) -> Criterion:
     where = f"{where} ({name})"
     if not isinstance(path, str) or not _PATH.fullmatch(path):
         raise CriteriaError(f"{where}: path", f'write {TOTAL}, {WANTS}, or a path such as "itemOffered.color".')
-    weight = _number(row.get("weight"), f"{where}: weight")
-    if not 0 <= weight <= 1_000_000:
-        raise CriteriaError(f"{where}: weight", "write a number from 0 to 1000000; 0 shows it without counting it.")
+    weight = _weight(row.get("weight"), f"{where}: weight")
     unit = row.get("unit")
     if unit is not None and (not isinstance(unit, str) or not _UNIT.fullmatch(unit)):
         raise CriteriaError(f"{where}: unit", "write a UN/ECE code such as KMT, DAY, MON, or a currency.")
@@ -122,6 +160,13 @@ def _function(row: dict[str, Any], path: str, unit: str | None, where: str) -> F
     if path == TOTAL and isinstance(function, Linear) and not 0 <= function.best < function.worst:
         raise CriteriaError(f"{where}: linear", "the best total is below the worst, and neither is negative.")
     return function
+
+
+def _weight(raw: Any, where: str) -> Decimal:
+    weight = _number(raw, where)
+    if not 0 <= weight <= 1_000_000:
+        raise CriteriaError(where, "write a number from 0 to 1000000; 0 shows it without counting it.")
+    return weight
 
 
 def _linear(raw: Any, where: str) -> Function:

@@ -256,9 +256,13 @@ async def counter(
 ) -> Verified:
     """Counter a vendor's offer with full terms; what is None stays as offered.
 
-    Raises StateError where the rules do not allow it, or where the vendor already asks no more for these conditions.
+    Raises StateError where the rules do not allow it, where the vendor already asks no more for these conditions, or
+    where the demand is closed, so that no offer that came of it could be accepted.
     """
     offer = await standing_offer(tx, dialogue)
+    demand = await tx.one("SELECT state FROM demand WHERE id = ?", dialogue.session.demand)
+    if demand is None or demand["state"] != "open":
+        raise StateError("refused.session.not-now", f"the demand is {demand['state'] if demand else 'unknown'}")
     cheaper = price is not None and price.total < offer.price.total
     if not cheaper and conditions in (None, offer.conditions):
         raise StateError(
@@ -304,17 +308,17 @@ async def accept(
         assert earlier is not None
         if earlier.session.state is not State.ACCEPTED:
             if earlier.session.binds and not anyway:
-                detail = f"you may be bound to {earlier.session.vendor_name}; say --anyway to accept all the same"
+                detail = f"you may be bound to {earlier.session.vendor_name}; it takes your word for it (--anyway)"
                 raise StateError("refused.session.not-now", detail)
             continue
         await _end_accept(tx, earlier, all_relays_read=all_relays_read, anyway=anyway, now=now)
     offer = await standing_offer(tx, dialogue)
     if session.state is State.LAPSED:
-        raise StateError("refused.offer.late", "to ask for it once more: intentcast deal ask")
+        raise StateError("refused.offer.late", "ask the vendor, and it may offer once more (intentcast deal ask)")
     seen = await find_witnesses(tx, dialogue, now)
     known = describe(offer.seller.domain, len(seen))
     if len(seen) < ENOUGH and not say_so:
-        raise StateError("refused.session.not-now", f"{known}; to accept all the same, say --yes")
+        raise StateError("refused.session.not-now", f"{known}; it takes your word (--yes) to accept all the same")
     expires = min(now + CONFIRM_WITHIN, offer.expires + CONFIRM_WITHIN)
     body = {"demand": session.demand, "offer": offer.id}
     message = await say(tx, dialogue, "accept", body, now=now, expires=expires)
@@ -355,7 +359,7 @@ async def _end_accept(tx: Transaction, earlier: Dialogue, *, all_relays_read: bo
     if now <= until:
         raise StateError("refused.session.not-now", f"{name} may still confirm, for {until - now} s more")
     if not (all_relays_read or anyway):
-        detail = f"a relay of this demand cannot be read, and a confirm of {name} may lie there; say --anyway to go on"
+        detail = f"a relay of this demand cannot be read, and a confirm of {name} may lie there (--anyway)"
         raise StateError("refused.session.not-now", detail)
     await say(tx, earlier, "withdraw", {"re": earlier.session.accept}, now=now)
 

@@ -57,6 +57,11 @@ async def find(tx: Transaction, demand: bytes) -> Case | None:
     return _case(tx, row) if row else None
 
 
+def end_of(demand_state: str) -> str:
+    """Return the state of a case whose demand is no longer open."""
+    return AGREED if demand_state == "agreed" else ENDED
+
+
 async def at_work(tx: Transaction) -> list[bytes]:
     """Return the demands that are being haggled over."""
     return [row["demand"] for row in await tx.all("SELECT demand FROM mandate WHERE state = ?", AT_WORK)]
@@ -89,7 +94,8 @@ async def note(
     tx: Transaction, case: Case, session: Key, kind: str, ruling: Ruling, *, message: Id | None, now: int
 ) -> None:
     """Log what a mandate said of an act, with the clause; a refusal that repeats the last one is logged once."""
-    last = await tx.one("SELECT * FROM act WHERE session = ? ORDER BY number DESC", session)
+    sql = "SELECT * FROM act WHERE demand = ? AND session = ? ORDER BY number DESC LIMIT 1"
+    last = await tx.one(sql, case.demand, session)
     if last and message is None and (last["kind"], last["clause"]) == (kind, ruling.clause):
         return
     number = await tx.run(

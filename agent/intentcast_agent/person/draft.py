@@ -1,4 +1,4 @@
-"""Drafting: a template file, or a few plain words, becomes the body of a demand and what stays private.
+"""Drafting: a template file becomes the body of a demand and what stays private; `drafting` writes one from words.
 
 Pure. The exact place never enters a body: a circle becomes coarse cells here. PROTOCOL §6
 """
@@ -212,60 +212,6 @@ def read_life(value: Any) -> int:
     if not 60 <= life <= MAX_LIFE:
         raise DraftError('expires is a time such as "12h" or "7d", at most 30 days.')
     return life
-
-
-# What a word stands for: category, type. A fuller grammar, with places and makes, comes with its own issue.
-_CATEGORIES = {
-    "car": ("vehicles-parts/vehicles/motor-vehicles/cars-trucks-vans", "Car"),
-    "phone plan": ("services/telecom/mobile-plans", "Service"),
-    "plumber": ("services/home/plumbing", "Service"),
-    "insurance": ("services/insurance", "Service"),
-}
-_MAX_PRICE = re.compile(
-    r"\b(?:under|below|up to|max(?:imum)?)\s+(\d[\d.,]*)\s*(k?)\s*(EUR|USD|GBP|CHF|€|\$|£)", re.IGNORECASE
-)
-_MAX_KM = re.compile(
-    r"\b(?:under|below|up to|at most|max(?:imum)?)\s+(\d[\d.,]*)\s*(k?)\s*(km|mi|miles)\b", re.IGNORECASE
-)
-_YEAR = re.compile(r"\b(?:(?:from|since)\s+((?:19|20)\d\d)|((?:19|20)\d\d)\s+or\s+newer)\b", re.IGNORECASE)
-_COUNTRY = re.compile(r"\bin\s+([A-Z]{2})\b")
-_SIGNS = {"€": "EUR", "$": "USD", "£": "GBP"}
-
-
-def from_words(words: str) -> str:
-    """Turn plain words into a template to look over and edit; what is not understood stays in the name.
-
-    Understands a category word (car, phone plan, plumber, insurance), a highest price, a highest mileage, an oldest
-    year and ``in`` a country code. Raises DraftError when no category is named.
-    """
-    lowered = words.lower()
-    kind = next((word for word in _CATEGORIES if word in lowered), None)
-    if kind is None:
-        raise DraftError(f"Name what you want as one of: {', '.join(_CATEGORIES)}; or start from --template.")
-    category, item_type = _CATEGORIES[kind]
-    lines = [f"name = {_quote(words.strip()[:200])}", f"category = {_quote(category)}", f"type = {_quote(item_type)}"]
-    if found := _MAX_PRICE.search(words):
-        currency = _SIGNS.get(found[3], found[3].upper())
-        lines.append(f'max_price = "{_plain(found[1], found[2])} {currency}"')
-    if found := _COUNTRY.search(words):
-        lines.append(f'countries = ["{found[1]}"]')
-    lines += ['expires = "7d"', "rounds = 5", _admit_line(ADMIT)]
-    if found := _MAX_KM.search(words):
-        unit = "KMT" if found[3].lower() == "km" else "SMI"
-        lines += ["", "[[must]]", 'path = "itemOffered.mileageFromOdometer"', 'op = "le"',
-                  f'value = "{_plain(found[1], found[2])}"', f'unit = "{unit}"', 'unknown = "ask"']  # fmt: skip
-    if found := _YEAR.search(words):
-        lines += ["", "[[must]]", 'path = "itemOffered.vehicleModelDate"', 'op = "ge"',
-                  f'value = "{found[1] or found[2]}"']  # fmt: skip
-    lines += ["", "[private]", '# reserve = "17900 EUR"   # the most you would pay; it never leaves']
-    return "\n".join(lines) + "\n"
-
-
-def _plain(digits: str, thousands: str) -> str:
-    # A point or comma before exactly three digits separates thousands.
-    whole = re.sub(r"[.,](?=\d{3}(?:\D|$))", "", digits).replace(",", ".")
-    number = Decimal(whole.rstrip(".")) * (1000 if thousands else 1)
-    return format(number.normalize(), "f")
 
 
 def with_admit(draft: str, rungs: Sequence[str]) -> str:

@@ -41,14 +41,15 @@ def changes(comparison: Comparison, place: Place) -> tuple[Change, ...]:
         musts = (one for one in place.entry.judgement.findings if one.constraint.strength == "must")
         return tuple(Change("must", one.constraint.path, one.why) for one in musts if one.verdict is not Verdict.MET)
     found: list[Change] = []
-    margins = [_margin(comparison, place, rival) for rival in _rivals(comparison, place)]
+    rivals = _rivals(comparison, place)
+    margins = [_margin(comparison, place, rival) for rival in rivals]
     for at, criterion in enumerate(scales.criteria.criteria):
         cheapest_first = criterion.path == TOTAL and scales.cheapest_first
         if scales.weights[at] or cheapest_first:
             to = _total(comparison, place, at) if criterion.path == TOTAL else _value(comparison, place, at)
             found.append(Change("value", criterion.name, to))
         if not scales.cheapest_first and (scales.weights[at] or not criterion.weight):
-            found.append(Change("weight", criterion.name, _weight(comparison, place, at, margins)))
+            found.append(Change("weight", criterion.name, _weight(comparison, place, at, rivals, margins)))
     return tuple(found)
 
 
@@ -129,11 +130,8 @@ def _total(comparison: Comparison, place: Place, at: int) -> str | None:
 
 
 def _rivals(comparison: Comparison, place: Place) -> list[Place]:
-    return [
-        one
-        for one in comparison.places
-        if one.entry.judgement.fit is place.entry.judgement.fit and one.rank != place.rank
-    ]
+    fit = place.entry.judgement.fit
+    return [one for one in comparison.places if one.entry.judgement.fit is fit and one.rank != place.rank]
 
 
 def _margin(comparison: Comparison, place: Place, rival: Place) -> tuple[Decimal, list[Decimal]]:
@@ -145,7 +143,11 @@ def _margin(comparison: Comparison, place: Place, rival: Place) -> tuple[Decimal
 
 
 def _weight(
-    comparison: Comparison, place: Place, at: int, margins: Sequence[tuple[Decimal, list[Decimal]]]
+    comparison: Comparison,
+    place: Place,
+    at: int,
+    rivals: Sequence[Place],
+    margins: Sequence[tuple[Decimal, list[Decimal]]],
 ) -> str | None:
     """Return the weight nearest the present one by which an offer would leave every rival behind.
 
@@ -165,12 +167,12 @@ def _weight(
     # At the bound itself both score the same; just past it the lead may be too small to count.
     past = (level + _CENT, level * Decimal("1.01")) if up else (level - _CENT, level * Decimal("0.99"))
     for weight in (level, *(one.quantize(_CENT) for one in past)):
-        if 0 <= weight <= _MOST_WEIGHT and _wins_with(comparison, place, at, weight):
+        if 0 <= weight <= _MOST_WEIGHT and _wins_with(comparison, place, at, weight, rivals):
             return f"{weight.normalize():f} instead of {now.normalize():f}"
     return None
 
 
-def _wins_with(comparison: Comparison, place: Place, at: int, weight: Decimal) -> bool:
+def _wins_with(comparison: Comparison, place: Place, at: int, weight: Decimal, rivals: Sequence[Place]) -> bool:
     scales = comparison.scales
     weights = (*scales.weights[:at], weight, *scales.weights[at + 1 :])
     whole = sum(weights)
@@ -178,7 +180,7 @@ def _wins_with(comparison: Comparison, place: Place, at: int, weight: Decimal) -
         return False
     changed = replace(comparison, scales=replace(scales, shares=tuple(float(one / whole) for one in weights)))
     mine = _key(changed, place)
-    return all(mine < _key(changed, rival) for rival in _rivals(comparison, place))
+    return all(mine < _key(changed, rival) for rival in rivals)
 
 
 def reason(comparison: Comparison) -> str:
@@ -208,7 +210,7 @@ def reason(comparison: Comparison) -> str:
     behind = [f"{criterion} (−{-lead:.2f})" for lead, criterion in sorted(leads) if lead <= -0.005]
     though = f", though behind on {' and '.join(behind[:2])}" if behind else ""
     by = f", by {' and '.join(ahead[:2])}" if ahead else ""
-    return f"{name} is best for you: {first.score:.2f} against {second.score:.2f} for {other}{by}{though}."
+    return f"{name} is best for you: {first.score:.3f} against {second.score:.3f} for {other}{by}{though}."
 
 
 def comparison_view(comparison: Comparison) -> Json:

@@ -6,21 +6,24 @@ the clause that allowed it; what no clause allows waits for the person. DESIGN ย
 
 import asyncio
 import logging
-import sqlite3
+import time
+from dataclasses import replace
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from intentcast_protocol.demand import Demand, read_demand
-from intentcast_protocol.errors import StateError
+from intentcast_protocol.errors import IntentcastError
 from intentcast_protocol.identity import Key
+from intentcast_protocol.limits import ACCEPT_GRACE
 from intentcast_protocol.mandate import Ruling, check
-from intentcast_protocol.negotiation import State
+from intentcast_protocol.negotiation import Session, State
 from intentcast_protocol.offer import Counter, Offer, read_counter, read_offer
 from intentcast_protocol.record import Verified, decode_record, verify
 
-from intentcast_agent.dialogue import Dialogue, read_dialogue, read_message
+from intentcast_agent.dialogue import Dialogue, find_message, read_dialogue, read_message
 from intentcast_agent.person import desk, docket
 from intentcast_agent.person.docket import Case
-from intentcast_agent.person.haggle import Plan, Say, Take, Talk, plan
+from intentcast_agent.person.haggle import Plan, Say, Talk, plan
 from intentcast_agent.person.offers import criteria_for
 from intentcast_agent.store import Row, Transaction
 
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("intentcast.haggler")
 _PAUSE = 1.0  # s between looks at the clock
+_REST = 4.0  # times as long as a turn kept the processor, in which no other begins
 _STANDING = (State.OFFERED, State.COUNTERED)
 
 
@@ -49,19 +53,26 @@ class Haggler:
                     pass
                 while not events.empty():
                     events.get_nowait()
+                begun = time.thread_time()
                 try:
                     await self.take_turns()
-                except sqlite3.Error:
-                    raise
                 except Exception:
                     log.exception("a turn of haggling ended badly")
+                # However many vendors talk at once, most of the time is left to everything else.
+                await asyncio.sleep(_REST * (time.thread_time() - begun))
 
     async def take_turns(self) -> None:
-        """Take one turn of every demand that is under a mandate."""
+        """Take one turn of every demand that is under a mandate; raises ExceptionGroup once each had its turn."""
         async with self._agent.store.reading() as tx:
             demands = await docket.at_work(tx)
+        errors = []
         for demand in demands:
-            await self.take_turn(demand)
+            try:
+                await self.take_turn(demand)
+            except Exception as error:
+                errors.append(error)
+        if errors:
+            raise ExceptionGroup("some demands could not be haggled over", errors)
 
     async def take_turn(self, demand: bytes) -> bool:
         """Do what is to be done now for one demand; return whether anything was."""
@@ -73,8 +84,7 @@ class Haggler:
                 return False
             now = self._agent.now()
             if row["state"] != "open":
-                state = docket.AGREED if row["state"] == "agreed" else docket.ENDED
-                await docket.close(tx, case.demand, state, f"the demand is {row['state']}", now)
+                await docket.close(tx, case.demand, docket.end_of(row["state"]), f"the demand is {row['state']}", now)
             elif not await self._act(tx, case, read_demand(verify(decode_record(row["record"]))), unread, now):
                 return False
         self._agent.pool.poke(row["author"])
@@ -84,53 +94,97 @@ class Haggler:
     async def _unread(self, demand: bytes) -> set[str]:
         """Return the relays that could not be read, where an earlier accept's confirm may lie there."""
         async with self._agent.store.reading() as tx:
-            waits = await tx.one("SELECT 1 FROM session WHERE demand = ? AND state = 'accepted'", demand)
+            rows = await tx.all("SELECT * FROM session WHERE demand = ? AND state = 'accepted'", demand)
+            sessions = [(await read_dialogue(tx, row)).session for row in rows]
+        waits = any(not _may_confirm(one, self._agent.now()) for one in sessions)
         return set(await self._agent.catch_up()) if waits and self._agent.online else set()
 
     async def _act(self, tx: Transaction, case: Case, demand: Demand, unread: set[str], now: int) -> bool:
         rows = await tx.all("SELECT * FROM session WHERE role = 'person' AND demand = ?", case.demand)
         dialogues = {Key(row["key"]): await read_dialogue(tx, row) for row in rows}
-        if any(one.session.state is State.ACCEPTED and now <= one.session.accept_until for one in dialogues.values()):
+        accepted = [one.session for one in dialogues.values() if one.session.state is State.ACCEPTED]
+        if any(_may_confirm(one, now) for one in accepted):
             return False
         found = await look(tx, case, demand, rows, now)
         if found.over:
-            why = "the time to haggle is over, and no offer came within your mandate"
+            why = "the time to haggle is over, and no offer within your mandate stands"
+            why += "".join(f"; {one.vendor_name} has not confirmed your accept" for one in accepted)
             await docket.close(tx, case.demand, docket.ENDED, why, now)
             return True
         done = False
         for say in found.says:
             done |= await self._say(tx, case, demand, dialogues[say.key], say, now)
-        if found.take:
-            await self._take(tx, case, demand, dialogues[found.take.key], found.take, unread, now)
+        # After a backup a vendor may still return an accept that we no longer know of.
+        if found.take and not any(one.restoring for one in dialogues.values()):
+            if dearer := await _dearer(tx, dialogues[found.take.key]):
+                await docket.close(tx, case.demand, docket.YOURS, dearer, now, found.take.key)
+                return True
+            await self._take(tx, case, demand, dialogues, found, unread, now)
             return True
         return done
 
     async def _say(self, tx: Transaction, case: Case, demand: Demand, dialogue: Dialogue, say: Say, now: int) -> bool:
         ruling, message = check(case.instructions.mandate, say.act, demand, now), None
         if ruling.decision == "allowed":
-            message = await desk.say_counter(tx, dialogue, say.terms, "", now)
+            try:
+                message = await desk.say_counter(tx, dialogue, say.terms, "", now)
+            except IntentcastError as error:  # such as terms that fill the vendor's offer, and burst a counter
+                ruling = Ruling("denied", "counter", str(error))
         await docket.note(tx, case, say.key, "counter", ruling, message=message.id if message else None, now=now)
         return message is not None
 
     async def _take(
-        self, tx: Transaction, case: Case, demand: Demand, dialogue: Dialogue, take: Take, unread: set[str], now: int
+        self,
+        tx: Transaction,
+        case: Case,
+        demand: Demand,
+        dialogues: dict[Key, Dialogue],
+        found: Plan,
+        unread: set[str],
+        now: int,
     ) -> None:
         """Accept, or hand the offer to the person where the mandate or the rules of accepting say so."""
+        take = found.take
+        assert take is not None
+        dialogue = dialogues[take.key]
         ruling = check(case.instructions.mandate, take.act, demand, now)
         message = None
         if ruling.decision == "allowed":
+            ruling = replace(ruling, why=f"{_best(found, dialogues)}; {ruling.why}")
             try:
                 # That fewer witnesses than usual are enough is the mandate's word, which is the person's.
                 read = not unread & set(dialogue.relays)
                 message = await desk.accept(
                     tx, dialogue, all_relays_read=read, anyway=False, say_so=True, now=now
                 )  # fmt: skip
-            except StateError as error:
+            except IntentcastError as error:
                 ruling = Ruling("person", "accept", str(error))
         await docket.note(tx, case, take.key, "accept", ruling, message=message.id if message else None, now=now)
         if message is None:
             state = docket.YOURS if ruling.decision == "person" else docket.ENDED
-            await docket.close(tx, case.demand, state, ruling.why, now, take.key)
+            why = f"{_best(found, dialogues)}; {ruling.why}"
+            await docket.close(tx, case.demand, state, why, now, take.key)
+
+
+def _best(found: Plan, dialogues: dict[Key, Dialogue]) -> str:
+    """Say by how much the offer to take is the best that stands, by the person's own criteria."""
+    assert found.take is not None
+    mine = found.worths.get(found.take.key, 0.0)
+    rivals = {key: worth for key, worth in found.worths.items() if key != found.take.key}
+    said = f"best by your criteria with a score of {mine:.3f}"
+    if not rivals:
+        return said
+    next_best = max(rivals, key=lambda key: rivals[key])
+    return f"{said}, against {rivals[next_best]:.3f} of {dialogues[next_best].session.vendor_name}"
+
+
+async def _dearer(tx: Transaction, dialogue: Dialogue) -> str | None:
+    """Say so if a vendor has answered our accept with an offer that asks for more: it could go on like that."""
+    session = dialogue.session
+    before, now = await find_message(tx, session.accepted_offer or b""), await find_message(tx, session.offer or b"")
+    if before is None or now is None or read_offer(now).price.total <= read_offer(before).price.total:
+        return None
+    return f"{session.vendor_name} answered your accept with a dearer offer"
 
 
 async def look(tx: Transaction, case: Case, demand: Demand, rows: list[Row], now: int) -> Plan:
@@ -151,12 +205,18 @@ async def look(tx: Transaction, case: Case, demand: Demand, rows: list[Row], now
 async def talk_of(tx: Transaction, dialogue: Dialogue, now: int) -> Talk:
     """Return a session as a bargain sees it."""
     session = dialogue.session
+    # In the order they were given their effect: a clock that is set back changes nothing of it.
     sql = (
-        "SELECT * FROM message WHERE session = ? AND type IN ('offer', 'counter') AND processed IS NOT NULL "
-        "AND problem IS NULL ORDER BY processed, rowid"
+        "SELECT * FROM message WHERE session = ? AND seq > 0 AND type IN ('offer', 'counter') "
+        "AND processed IS NOT NULL AND problem IS NULL ORDER BY rowid"
     )
-    said = [_read(read_message(tx, one)) for one in await tx.all(sql, session.key)]
-    live = session.state in _STANDING and now <= session.offer_until and session.firm
+    rows = await tx.all(sql, session.key)
+    # What a vendor replaced before it was answered is no part of it, so that no vendor can make it long.
+    kept = [one for one, after in zip_longest(rows, rows[1:]) if not after or {one["type"], after["type"]} != {"offer"}]
+    said = [_read(read_message(tx, one)) for one in kept]
+    newest = next((one[0].id for one in reversed(said) if isinstance(one, tuple)), None)
+    stands = session.state in _STANDING and now <= session.offer_until and newest == session.offer
+    live = stands and not dialogue.restoring
     return Talk(
         key=session.key,
         said=tuple(said),
@@ -164,7 +224,13 @@ async def talk_of(tx: Transaction, dialogue: Dialogue, now: int) -> Talk:
         turn=live and session.state is State.OFFERED,
         rounds=session.rounds,
         witnesses=len(await desk.find_witnesses(tx, dialogue, now)),
+        firm=session.firm,
     )
+
+
+def _may_confirm(session: Session, now: int) -> bool:
+    """Say whether an accept may still be confirmed; until then nothing else is accepted. PROTOCOL ยง8.6"""
+    return now <= session.accept_until + ACCEPT_GRACE
 
 
 def _read(message: Verified) -> tuple[Offer, Verified] | Counter:

@@ -79,8 +79,10 @@ def read_instructions(text: str, demand: Demand, now: int, salt: bytes) -> Instr
         raise DraftError(f"The mandate is not valid TOML: {error}") from error
     _check_keys(data, _KEYS, "")
     most, currency = read_amount(data.get("most"), "most")
+    if not most:
+        raise DraftError("most is more than nothing: it is what you would pay at most.")
     unit = data.get("per")
-    limit = {"path": "priceSpecification", "priceCurrency": currency} | ({"unitCode": unit} if unit else {})
+    limit = {"path": "priceSpecification", "priceCurrency": currency} | ({"unitCode": unit} if "per" in data else {})
     bounds = [{**limit, "op": "le", "value": money(most, currency)}, *_rows(data, "bound")]
     person = _rows(data, "ask_when")
     if "ask_above" in data:

@@ -71,11 +71,13 @@ class MandateVerbs:
         for thread, one in zip(threads, rows, strict=True):
             worth = found.worths.get(one["key"])
             thread["score"] = None if worth is None else round(worth, 3)
+        # What waited for the person waits no more once they have dealt with it.
+        over = case.state == docket.YOURS and row["state"] != "open"
         waits = next((f"o{one['number']}" for one in rows if one["key"] == case.session), None)
         return {
             "demand": demand,
-            "state": case.state,
-            "reason": case.reason,
+            "state": docket.end_of(row["state"]) if over else case.state,
+            "reason": "" if over else case.reason,
             "offer": waits,
             "strategy": case.strategy,
             "digest": case.digest.hex(),

@@ -5,30 +5,33 @@ Functions from JSON to JSON, as all verbs are; `Service` is these, the deals' an
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from intentcast_protocol.demand import Demand, read_demand
-from intentcast_protocol.fact import Fact, stated
+from intentcast_protocol.fact import Fact, read_question, stated
 from intentcast_protocol.identity import cid, did
+from intentcast_protocol.negotiation import tick
 from intentcast_protocol.offer import read_offer
 from intentcast_protocol.record import decode_record, verify
 from intentcast_protocol.subscription import CATEGORY
 
 from intentcast_agent import talk
-from intentcast_agent.dialogue import find_message, read_dialogue, read_message
+from intentcast_agent.dialogue import find_message, read_snapshot
 from intentcast_agent.evidence import domain_view
 from intentcast_agent.names import find_named
-from intentcast_agent.outbox import progress
+from intentcast_agent.person import docket
 from intentcast_agent.person.compare import Comparison, Entry, compare
 from intentcast_agent.person.criteria import Criteria
-from intentcast_agent.person.criteriafile import CriteriaError, read_criteria, read_unknown
+from intentcast_agent.person.criteriafile import CriteriaError, read_criteria, read_unknown, read_weights, weigh
 from intentcast_agent.person.explain import comparison_view, place_view
+from intentcast_agent.person.moves import list_moves, standing_view
 from intentcast_agent.person.presets import longest, preset
 from intentcast_agent.store import Row, Transaction
-from intentcast_agent.view import Json, details, fit_of, terms_of, text_of
+from intentcast_agent.view import Json, attributes_of, details, fit_of, terms_of, text_of
 from intentcast_agent.witness import describe, read_keys, witnesses
 
 if TYPE_CHECKING:
@@ -38,6 +41,7 @@ PINNED = 5  # offers put side by side
 _EXPLAINED = 50  # offers of which is said what would make them win, where all are asked for
 _KEPT = "criteria"  # the private cell
 _CATEGORIES = 100
+_LOOK_AGAIN = 2  # s after which what relays attest is looked at anew, though nothing has changed
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,8 @@ class OfferVerbs:
     """The person's verbs on offers and criteria."""
 
     agent: "Agent"
+    # What `_looks` last found by demand, in which state of the database and when: a slider asks many times a second.
+    _seen: tuple[tuple[int, int], dict[bytes | None, list[Look]]] = ((0, 0), {})
 
     async def offer_list(self, demand: str | None = None) -> Json:
         """List offers, best first by the person's criteria, those of the newest demand before others; and refusals."""
@@ -89,20 +95,23 @@ class OfferVerbs:
         offers = [offer for group in compared for offer in _listed(*group)]
         return {"offers": offers, "rejected": refused, "total": len(offers)}
 
-    async def offer_compare(self, demand: str, unknown: str | None = None, every: bool = False) -> Json:
+    async def offer_compare(
+        self, demand: str, unknown: str | None = None, every: bool = False, weights: str = ""
+    ) -> Json:  # fmt: skip
         """Put a demand's offers side by side: musts, cost, each criterion, and what would make another win.
 
-        `unknown` overrides how what is not stated counts, 0 (worst) to 1 (best); `every` explains more than PINNED.
-        What nobody states is 'not stated', never zero. Raises CriteriaError.
+        For this look alone, `unknown` overrides how what is not stated counts, 0 (worst) to 1 (best), and `weights` how
+        much each criterion does, as ``total=6,mileage=3``; `every` explains more than PINNED. What nobody states is
+        'not stated', never zero. Raises CriteriaError.
         """
-        low = None if unknown is None else read_unknown(unknown)
+        low, other = None if unknown is None else read_unknown(unknown), read_weights(weights)
         async with self.agent.store.reading() as tx:
             found = await find_named(tx, "demand", demand, "d")
             looks = await self._looks(tx, found)
             refused = await _refused(tx, found)
             force = await criteria_for(tx, read_demand(verify(decode_record(found["record"]))).category)
             groups = _by_demand(looks)
-            group = await self._compare(tx, groups[0], low) if groups else None
+            group = await self._compare(tx, groups[0], low, other) if groups else None
         offers = _listed(*group) if group else []
         view: Json = {"winner": None, "why": "", "notes": [], "criteria": [], "currency": None, "per": None}
         if group:
@@ -117,8 +126,7 @@ class OfferVerbs:
         names = [look.entry.name for look in looks if look.entry]
         for look in looks:
             if look.entry:
-                attributes = details(look.entry.offer, look.demand, look.entry.body)["attributes"]
-                for path, value in attributes.items():
+                for path, value in attributes_of(look.entry.offer.item).items():
                     rows.setdefault(path, {})[look.entry.name] = value
         table = {path: {name: values.get(name, "not stated") for name in names} for path, values in rows.items()}
         by = {"category": force.category, "own": force.own}
@@ -133,20 +141,15 @@ class OfferVerbs:
             if look.entry:
                 view |= details(look.entry.offer, look.demand, look.entry.body, stated(look.said))
             view["said"] = [fact.wire() for fact in look.said]
-            sql = "SELECT * FROM message WHERE session = ? AND processed IS NOT NULL ORDER BY processed, rowid"
-            view["messages"] = [
-                {
-                    "id": cid(one["id"]),
-                    "from": one["author"],
-                    "type": one["type"],
-                    "number": one["seq"],
-                    "at": one["processed"],
-                    "problem": one["problem"],
-                    "text": text_of(read_message(tx, one)),
-                    "on_relays": list(await progress(tx, one["id"])) if one["author"] == row["role"] else None,
-                }
-                for one in await tx.all(sql, row["key"])
-            ]
+            session = tick(read_snapshot(tx, row), self.agent.now())
+            view |= standing_view(session, look.entry.offer if look.entry else None, self.agent.now())
+            view["messages"] = await list_moves(tx, row)
+            view["questions"] = [
+                {"text": text_of(asked), "path": read_question(asked.body), "unit": asked.body.get("unitCode"),
+                 "at": asked.created}
+                for asked in await talk.open_questions(tx, session.key, "person")
+            ]  # fmt: skip
+            view |= await _around(tx, row, look.demand)
             told = await tx.all("SELECT attribute, decision, reason, at FROM ledger WHERE session = ?", row["key"])
             view["disclosed"] = [dict(one) for one in told]
             rested = await tx.all("SELECT decision, reason, at FROM acceptance WHERE session = ?", row["key"])
@@ -154,6 +157,15 @@ class OfferVerbs:
         return view
 
     async def _looks(self, tx: Transaction, demand: Row | None) -> list[Look]:
+        state, name = (tx.changes, self.agent.now() // _LOOK_AGAIN), bytes(demand["id"]) if demand else None
+        if self._seen[0] != state:
+            self._seen = state, {}
+        found = self._seen[1]
+        if name not in found:
+            found[name] = await self._look_all(tx, demand)
+        return found[name]
+
+    async def _look_all(self, tx: Transaction, demand: Row | None) -> list[Look]:
         if demand:
             rows = await tx.all("SELECT * FROM session WHERE role = 'person' AND demand = ?", demand["id"])
         else:
@@ -165,8 +177,7 @@ class OfferVerbs:
         return [await self._look(tx, row, demands[row["demand_record"]]) for row in rows]
 
     async def _look(self, tx: Transaction, row: Row, demand: Demand) -> Look:
-        dialogue = await read_dialogue(tx, row)
-        session, name = dialogue.session, f"o{row['number']}"
+        session, name = tick(read_snapshot(tx, row), self.agent.now()), f"o{row['number']}"
         message = await find_message(tx, session.offer or b"")
         entry, seen = None, []
         said: tuple[Fact, ...] = ()
@@ -174,7 +185,7 @@ class OfferVerbs:
             offer = read_offer(message)
             said = await talk.vendor_facts(tx, session.key, message)
             entry = Entry(name, offer, message.body, demand.judge(message.body, stated(said)), session.state)
-            keys = await read_keys(tx, dialogue.relays)
+            keys = await read_keys(tx, json.loads(row["relays"]))
             seen = [relay for relay, _ in witnesses(message, offer, keys, at=self.agent.now())]
         view: Json = {
             "name": name,
@@ -194,10 +205,14 @@ class OfferVerbs:
         return Look(view | terms, demand, entry, said)
 
     async def _compare(
-        self, tx: Transaction, looks: Sequence[Look], unknown: float | None = None
+        self,
+        tx: Transaction,
+        looks: Sequence[Look],
+        unknown: float | None = None,
+        weights: Mapping[str, Decimal] = MappingProxyType({}),
     ) -> tuple[Sequence[Look], Comparison]:
         demand = looks[0].demand
-        criteria = (await criteria_for(tx, demand.category)).criteria
+        criteria = weigh((await criteria_for(tx, demand.category)).criteria, weights)
         if unknown is not None:
             plain = tuple(replace(one, unknown=None) for one in criteria.criteria)
             criteria = replace(criteria, criteria=plain, unknown=unknown)
@@ -248,6 +263,24 @@ async def reserve_of(tx: Transaction, demand: Demand) -> tuple[Decimal, str] | N
     row = await tx.one("SELECT private FROM demand WHERE id = ?", demand.id)
     private = json.loads(tx.open("demand", "private", demand.id, row["private"])) if row and row["private"] else {}
     return (Decimal(private["reserve"]), private["currency"]) if "reserve" in private else None
+
+
+async def _around(tx: Transaction, row: Row, demand: Demand) -> Json:
+    """Return what a session stands in: its demand, its agreement if there is one, and whether an agent haggles."""
+    wanted = await tx.one("SELECT number, state FROM demand WHERE id = ?", demand.id)
+    agreed = await tx.one("SELECT number FROM agreement WHERE session = ?", row["key"])
+    sql = "SELECT number FROM session WHERE demand = ? AND key != ? AND state IN ('accepted', 'conflict', 'disputed')"
+    bound = await tx.all(sql, demand.id, row["key"])
+    case = await docket.find(tx, demand.id)
+    return {
+        "role": row["role"],
+        "bound": [f"o{one['number']}" for one in bound],  # other offers that may bind the person
+        "title": demand.name,
+        "demand_name": f"d{wanted['number']}" if wanted else None,
+        "demand_state": wanted["state"] if wanted else None,
+        "agreement": f"a{agreed['number']}" if agreed else None,
+        "haggling": case is not None and case.state == docket.AT_WORK,
+    }
 
 
 async def _refused(tx: Transaction, demand: Row | None) -> list[Json]:

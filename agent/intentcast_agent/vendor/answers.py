@@ -63,7 +63,7 @@ class AnswerVerbs:
                     {"session": f"o{row['number']}", "state": str(dialogue.session.state), "item": item,
                      "text": text_of(asked), "path": read_question(asked.body), "unit": asked.body.get("unitCode"),
                      "at": asked.created}
-                    for asked in await talk.open_questions(tx, dialogue)
+                    for asked in await talk.open_questions(tx, dialogue.session.key, dialogue.role)
                 ]  # fmt: skip
         return {"questions": questions, "total": len(questions)}
 

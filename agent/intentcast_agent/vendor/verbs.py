@@ -38,14 +38,15 @@ class VendorVerbs(AnswerVerbs):
             stock = await tx.one("SELECT count(*) FROM stock")
             deals = []
             for row in rows:
-                state = await tx.one("SELECT state FROM session WHERE key = ?", row["session"] or b"")
+                session = await tx.one("SELECT number, state FROM session WHERE key = ?", row["session"] or b"")
                 contact = await tx.get_private(f"contact:{bytes(row['session']).hex()}") if row["session"] else None
                 deals.append({
                     "demand": cid(row["demand"]),
                     "outcome": row["outcome"],
                     "reason": row["reason"],
                     "sku": row["sku"],
-                    "state": state["state"] if state else None,
+                    "session": f"o{session['number']}" if session else None,
+                    "state": session["state"] if session else None,
                     "contact": contact,
                     "at": row["at"],
                 })  # fmt: skip
@@ -66,6 +67,14 @@ class VendorVerbs(AnswerVerbs):
         write_policy(self.agent.home, text)
         await self.agent.restart_vendor()
         return {"name": policy.name, "currency": policy.currency}
+
+    async def vendor_policy_view(self) -> Json:
+        """Show the policy in use, as text to edit; None where there is none yet."""
+        path = policy_path(self.agent.home)
+        try:
+            return {"text": path.read_text(encoding="utf-8") if path.exists() else None}
+        except UnicodeDecodeError as error:
+            raise StateError("refused.session.not-now", f"the policy cannot be read: {error}") from error
 
     async def vendor_policy_test(self, text: str, opens: str, pays: str, sku: str | None = None) -> Json:
         """Rehearse a policy with a made-up person and the stock, or one item of it; changes nothing."""
