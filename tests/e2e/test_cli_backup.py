@@ -4,9 +4,12 @@ import shutil
 import stat
 from typing import Any
 
+import pytest
+
 ALDER = "AL-1\t2018 Volkswagen Golf Variant\t16000 EUR\t916\tVolkswagen\tGolf\t2018\t64000 km\tstation_wagon\n"
 
 
+@pytest.mark.reliability
 def test_lost_home_is_restored_elsewhere_and_its_deal_goes_on(stage: Any, until: Any, want: str) -> None:
     stage.relay("north")
     alder = stage.vendor("alder", "north", stock=ALDER)

@@ -145,6 +145,7 @@ def test_cli_proven_domain_needs_no_say_so_and_is_witnessed_in_the_agreement(
         ), line
 
 
+@pytest.mark.reliability
 def test_cli_unproven_domain_is_shown_and_wants_a_say_so(stage: Any, site: Site, until: Any, want: str) -> None:
     looking_relay(stage, "north", site)
     alder = stage.vendor("alder", "north", stock=STOCK, policy=POLICY + f'domain = "{DOMAIN}"\n')
@@ -174,6 +175,7 @@ def test_cli_unproven_domain_is_shown_and_wants_a_say_so(stage: Any, site: Site,
     assert "not witnessed" in person("agreement", "verify", "a1.agreement").out
 
 
+@pytest.mark.reliability
 def test_cli_invitation_travels_as_text_and_opens_a_closed_demand(stage: Any, until: Any, want: str) -> None:
     stage.relay("north")
     alder, birch = [stage.vendor(name, "north", stock=STOCK, policy=POLICY) for name in ("alder", "birch")]

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 ELM = "EL-1\t2018 Volkswagen Golf Variant\t17900 EUR\t916\tVolkswagen\tGolf\t2018\t64000 km\tstation_wagon\n"
 FIR = "FI-1\t2019 Volkswagen Golf Variant\t17500 EUR\t916\tVolkswagen\tGolf\t2019\t52000 km\tstation_wagon\n"
 MOST, ASKS, TARGET = "17877", "16555", "15111"
@@ -30,6 +32,7 @@ def offered(stage: Any, until: Any, want: str) -> tuple[Any, list[Any]]:
     return person, bots
 
 
+@pytest.mark.reliability
 def test_the_agent_haggles_and_signs_within_its_mandate(stage: Any, until: Any, want: str) -> None:
     person, bots = offered(stage, until, want)
     assert "17900" in person("deal", "mandate", "d1").out

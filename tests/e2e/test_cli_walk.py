@@ -17,7 +17,9 @@ ALDER = (
 BIRCH = "BI-1\t2019 Volkswagen Golf Variant\t17500 EUR\t916\tVolkswagen\tGolf\t2019\t41000 km\tstation_wagon\n"
 
 
-@pytest.mark.parametrize("served", [False, True], ids=["verbs alone", "verbs over the socket"])
+@pytest.mark.parametrize(
+    "served", [pytest.param(False, marks=pytest.mark.reliability), True], ids=["verbs alone", "verbs over the socket"]
+)
 def test_cli_walk_ends_in_a_proof_though_every_process_is_restarted(
     stage: Any, until: Any, want: str, served: bool
 ) -> None:

@@ -55,7 +55,7 @@ def filled(market: Make, drawn: list[tuple[Any, ...]]) -> Any:
     return here
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(drawn=drawn_offers)
 def test_whatever_is_said_to_make_an_offer_win_does(market: Make, drawn: list[tuple[Any, ...]]) -> None:
     here = filled(market, drawn)
