@@ -19,6 +19,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+import pytest
 from intentcast_agent.home import find_home, lock_home
 
 GOLF = "AL-1\t2018 Volkswagen Golf Variant\t16000 EUR\t916\tVolkswagen\tGolf\t2018\t64000 km\tstation_wagon\n"
@@ -119,6 +120,7 @@ def test_cli_home_in_use_or_open_to_others_exits_4(stage: Any) -> None:
     assert "chmod 700" in person("status", code=4).err
 
 
+@pytest.mark.reliability
 def test_cli_demand_that_no_relay_takes_is_kept_and_goes_out_later(stage: Any, want: str) -> None:
     person = stage.person("person", "north")
     stage.write("want.toml", want)
