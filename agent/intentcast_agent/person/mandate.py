@@ -34,7 +34,7 @@ witnesses = 2                 # how many of your relays must have seen a vendor'
 ask = "auto"                  # what an offer does not state
 counter = "auto"
 accept = "person"             # auto lets the agent sign for you, within all of the above
-decline = "never"
+decline = "never"             # nobody is declined while it haggles, whatever stands here
 
 # [[bound]]                   # what every counter and every accept must keep to; as many as you like
 # path = "deliveryLeadTime"   # or warranty.durationOfWarranty, addOn, or whatever an offer states
